@@ -1,0 +1,98 @@
+"""Configurations: frozen dataclasses that round-trip through JSON and refuse what they do not know."""
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Self
+
+from .errors import ConfigError
+
+__all__ = ["AbstractConfig"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AbstractConfig:
+    """Base of every model configuration.
+
+    Subclasses are frozen, keyword-only dataclasses whose fields are JSON values (numbers, strings,
+    booleans, None, or tuples of these). Values are checked against their annotations when an
+    instance is made; a subclass adds its own range checks in `check`.
+
+    Raises:
+        ConfigError: A value has the wrong type, is not finite or is out of range.
+    """
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value, expected = getattr(self, field.name), hints[field.name]
+            if not _matches(value, expected):
+                raise ConfigError(
+                    f"{type(self).__qualname__}: {field.name}={value!r} is not a valid "
+                    f"{_describe(expected)}."
+                )
+        self.check()
+
+    def check(self) -> None:
+        """Raise `ConfigError` when a value is out of range."""
+
+    def require(self, condition: bool, name: str, expected: str) -> None:  # noqa: FBT001
+        """Raise `ConfigError` unless `condition` holds for the field called `name`."""
+        if not condition:
+            found = getattr(self, name)
+            raise ConfigError(
+                f"{type(self).__qualname__}: {name}={found!r}, but it must be {expected}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a configuration from JSON values (lists become tuples).
+
+        Raises:
+            ConfigError: A key is unknown; the message names the nearest known one.
+        """
+        known = [f.name for f in dataclasses.fields(cls)]
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else f" Known keys: {', '.join(known)}."
+                raise ConfigError(f"{cls.__qualname__} has no key {key!r}.{hint}")
+        return cls(**{key: _tuples(value) for key, value in values.items()})
+
+
+def _tuples(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def _matches(value: object, expected: Any) -> bool:  # noqa: ANN401 - any annotation
+    """Tell whether `value` is an instance of the annotation `expected`."""
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if origin is typing.Literal:
+        return value in arguments
+    if origin in (types.UnionType, typing.Union):
+        return any(_matches(value, option) for option in arguments)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return all(_matches(v, arguments[0]) for v in value)
+        return len(value) == len(arguments) and all(map(_matches, value, arguments))
+    if expected is float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and math.isfinite(typing.cast(float, value))
+    if expected is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, expected)
+
+
+def _describe(expected: Any) -> str:  # noqa: ANN401 - any annotation
+    if typing.get_origin(expected) is typing.Literal:
+        return "choice: expected one of " + ", ".join(map(repr, typing.get_args(expected)))
+    return getattr(expected, "__name__", str(expected)) if isinstance(expected, type) else str(expected)

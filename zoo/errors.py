@@ -1,0 +1,23 @@
+"""The errors that Mutoscope raises: each says what was found, what was expected and what to do."""
+
+__all__ = ["ConfigError", "DataError", "MutoscopeError", "TrainingError", "TransportDiverged"]
+
+
+class MutoscopeError(Exception):
+    """Base of every error of this package."""
+
+
+class ConfigError(MutoscopeError, ValueError):
+    """A configuration has an unknown key or a value out of range."""
+
+
+class DataError(MutoscopeError, ValueError):
+    """Data have the wrong shape, type, range or file format."""
+
+
+class TransportDiverged(MutoscopeError, RuntimeError):
+    """Points carried along a flow field left every reasonable range."""
+
+
+class TrainingError(MutoscopeError, RuntimeError):
+    """Training met a loss that is not finite."""
