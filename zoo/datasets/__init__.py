@@ -1,23 +1,54 @@
 """Sequences of images with what is known of how they were made, and readers of published files."""
 
+from .catalogue import SOURCES, load_images, open_data
 from .digits import digits
+from .folders import images_from
+from .idx import read_idx
 from .images import Images
+from .mnist import fashion_mnist, mnist
 from .motion import FACTORS, Factor, Motion, Trajectories
+from .render import render_accumulated, render_once
+from .sequences import ImageSequences, SequenceSplit
 from .spikes import sticky_spikes
-from .splits import AbstractSplit
-from .transformed import TransformedDigits, TransformedImages, TransformedSplit, Truth
+from .splits import AbstractSplit, SequenceData
+from .sprites import sprites
+from .transformed import TransformedDigits, TransformedImages, TransformOptions
+from .traversals import dsprites, falcor3d, isaac3d, shapes3d
+from .truth import TransformedSplit, Truth
+from .videos import moving_mnist, mpi3d, two_dsprites
 
 __all__ = [
     "FACTORS",
+    "SOURCES",
     "AbstractSplit",
     "Factor",
+    "ImageSequences",
     "Images",
     "Motion",
+    "SequenceData",
+    "SequenceSplit",
     "Trajectories",
+    "TransformOptions",
     "TransformedDigits",
     "TransformedImages",
     "TransformedSplit",
     "Truth",
     "digits",
+    "dsprites",
+    "falcor3d",
+    "fashion_mnist",
+    "images_from",
+    "isaac3d",
+    "load_images",
+    "mnist",
+    "moving_mnist",
+    "mpi3d",
+    "open_data",
+    "read_idx",
+    "render_accumulated",
+    "render_once",
+    "shapes3d",
+    "sprites",
     "sticky_spikes",
+    "two_dsprites",
 ]

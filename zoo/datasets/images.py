@@ -5,12 +5,12 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from ..errors import DataError
 
-__all__ = ["Images", "channels_first", "checked_pixels", "to_float"]
+__all__ = ["Images", "as_tensor", "channels_first", "checked_pixels", "spaced", "to_float"]
 
 CHANNELS = (1, 3)
 
@@ -74,6 +74,10 @@ class Images:
     def __getitem__(self, index: slice | Tensor) -> "Images":
         labels = None if self.labels is None else self.labels[index]
         return dataclasses.replace(self, pixels=self.pixels[index], labels=labels)
+
+    def spaced(self, limit: int | None) -> "Images":
+        """Return at most `limit` of the images, evenly spaced."""
+        return self if limit is None else self[spaced(len(self), limit)]
 
     def joined(self, other: "Images") -> "Images":
         """Return these images followed by the others; both have one shape."""
@@ -168,3 +172,9 @@ def _checked_floats(pixels: Tensor, name: str) -> Tensor:
 def to_float(pixels: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Return uint8 or float pixels as float32 in [0, 1]."""
     return pixels.to(torch.float32).div_(255) if pixels.dtype == torch.uint8 else pixels
+
+
+def spaced(count: int, limit: int) -> Int[Tensor, " kept"]:
+    """Return `limit` evenly spaced numbers below `count`, or all."""
+    kept = min(count, limit)
+    return torch.arange(kept) * count // kept

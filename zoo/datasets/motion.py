@@ -168,6 +168,12 @@ def _check(motion: Motion) -> None:
     low, high = motion.speed
     if not 0 <= low <= high < math.inf:
         raise DataError(f"speed={motion.speed}: expected 0 <= lowest <= highest multiplier.")
+    for name, step in motion.steps.items():
+        if step == 0 or not math.isfinite(step):
+            raise DataError(f"steps[{name!r}]={step}: expected a finite step other than 0.")
+    for name, (first, last) in motion.start.items():
+        if not -math.inf < first <= last < math.inf:
+            raise DataError(f"start[{name!r}]={(first, last)}: expected lowest <= highest pose.")
     check_name(motion.speed_per, ("frame", "sequence"), "speed_per")
     check_name(motion.slab, ("uniform", "laplace"), "slab")
 

@@ -3,6 +3,7 @@
 import abc
 import itertools
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +12,7 @@ from torch.utils.data import Dataset
 
 from ..errors import DataError
 
-__all__ = ["AbstractSplit", "divide"]
+__all__ = ["AbstractSplit", "SequenceData", "divide"]
 
 CHUNK = 1024
 
@@ -62,6 +63,42 @@ class AbstractSplit(Dataset[dict[str, Tensor]], abc.ABC):
         return {
             "images": torch.cat([self._images(rows[start : start + CHUNK]) for start in chunks])
         }
+
+
+class SequenceData(Protocol):
+    """What every data set of image sequences offers to inference."""
+
+    @property
+    def name(self) -> str:
+        """A short name for records and figures."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channel, height, width of a frame."""
+
+    @property
+    def length(self) -> int:
+        """Number of frames of a sequence, one more than transitions."""
+
+    @property
+    def transforms(self) -> tuple[str, ...]:
+        """Names of the factors that we move; empty for recorded sequences."""
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of the pose of each of these factors."""
+
+    @property
+    def train(self) -> AbstractSplit:
+        """Training split."""
+
+    @property
+    def validation(self) -> AbstractSplit:
+        """Validation split."""
+
+    @property
+    def test(self) -> AbstractSplit:
+        """Test split."""
 
 
 def divide(

@@ -1,43 +1,21 @@
 """Synthetic sequences: images that turn, grow, move and change colour, with the truth kept."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Literal, TypedDict, Unpack
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Generator, Tensor
 
 from ..errors import DataError
 from .digits import digits
-from .images import Images, to_float
-from .motion import Motion, Trajectories, check_name
-from .render import render_accumulated, render_once
-from .splits import AbstractSplit, divide
+from .images import Images
+from .motion import Motion, check_name
+from .splits import divide
+from .truth import TransformedSplit, Truth
 
-__all__ = [
-    "TransformOptions",
-    "TransformedDigits",
-    "TransformedImages",
-    "TransformedSplit",
-    "Truth",
-]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Truth(Trajectories):
-    """What made the sequences of a split; models and guides never see it.
-
-    Attributes:
-        base: Which of the data set's images each sequence shows.
-        factors: Names of the factor axis.
-        units: Unit of the pose of each factor; speeds are per frame.
-    """
-
-    base: Int[Tensor, " sequence"]
-    factors: tuple[str, ...]
-    units: Mapping[str, str]
+__all__ = ["TransformOptions", "TransformedDigits", "TransformedImages"]
 
 
 class TransformOptions(TypedDict, total=False):
@@ -57,43 +35,6 @@ class TransformOptions(TypedDict, total=False):
     signed: bool
     steps: Mapping[str, float] | None
     start: Mapping[str, tuple[float, float]] | None
-
-
-class TransformedSplit(AbstractSplit):
-    """Sequences of one part of the base images, drawn when they are asked for.
-
-    Attributes:
-        truth: What made the sequences, in the order of the split.
-    """
-
-    def __init__(
-        self, images: Images, truth: Truth, *, warp: Literal["once", "accumulate"], cyclic: bool
-    ) -> None:
-        self.truth = truth
-        self._source = images
-        self._render = render_once if warp == "once" else render_accumulated
-        self._cyclic = cyclic
-
-    def __len__(self) -> int:
-        return len(self.truth.base)
-
-    def base_images(
-        self, indices: Int[Tensor, " batch"] | None = None
-    ) -> Float[Tensor, "batch channel height width"]:
-        """Return the images that the sequences at `indices` (default: all) transform."""
-        base = self.truth.base if indices is None else self.truth.base[indices]
-        return to_float(self._source.pixels[base])
-
-    def base_labels(self) -> Int[Tensor, "sequence *label"] | None:
-        """Return the labels of the base images, where the source has them."""
-        labels = self._source.labels
-        return None if labels is None else labels[self.truth.base]
-
-    def _images(
-        self, indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch time channel height width"]:
-        pose = dict(zip(self.truth.factors, self.truth.pose[indices].unbind(-1), strict=True))
-        return self._render(self.base_images(indices), pose, cyclic=self._cyclic)
 
 
 class TransformedImages:
@@ -165,7 +106,7 @@ class TransformedImages:
         start: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         self.motion = Motion(
-            transforms=tuple(transforms),
+            transforms=(transforms,) if isinstance(transforms, str) else tuple(transforms),
             length=length,
             p_on=p_on,
             p_stay=p_stay,
@@ -187,7 +128,7 @@ class TransformedImages:
         self.train, self.validation, self.test = (
             TransformedSplit(
                 self.images,
-                _truth(self.motion, part.repeat_interleave(sequences_per_image), generator),
+                Truth.drawn(self.motion, part.repeat_interleave(sequences_per_image), generator),
                 warp=warp,
                 cyclic=cyclic,
             )
@@ -219,12 +160,6 @@ class TransformedImages:
         """Channel, height, width of a frame."""
         channel, height, width = self.images.image_shape
         return (3 if "hue" in self.transforms else channel), height, width
-
-
-def _truth(motion: Motion, base: Int[Tensor, " sequence"], generator: Generator) -> Truth:
-    sampled = motion.sample(len(base), generator)
-    fields = {field.name: getattr(sampled, field.name) for field in dataclasses.fields(sampled)}
-    return Truth(**fields, base=base, factors=motion.transforms, units=motion.units)
 
 
 def _divided(

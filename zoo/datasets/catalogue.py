@@ -1,0 +1,115 @@
+"""Data sets by name, as the command line asks for them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Unpack
+
+from ..errors import DataError
+from .digits import digits
+from .folders import array_from
+from .images import Images
+from .mnist import fashion_mnist, mnist
+from .motion import check_name
+from .sequences import ImageSequences
+from .sprites import sprites
+from .transformed import TransformedImages, TransformOptions
+from .traversals import dsprites, falcor3d, isaac3d, shapes3d
+from .videos import moving_mnist, mpi3d, two_dsprites
+
+__all__ = ["SOURCES", "load_images", "open_data"]
+
+IDX = {"mnist": mnist, "fashion_mnist": fashion_mnist}
+SINGLE: dict[str, Callable[[str | Path], Images]] = {
+    "dsprites": dsprites,
+    "shapes3d": shapes3d,
+    "falcor3d": falcor3d,
+    "isaac3d": isaac3d,
+}
+RECORDED: dict[str, Callable[..., ImageSequences]] = {
+    "sprites": sprites,
+    "mpi3d": mpi3d,
+    "moving_mnist": moving_mnist,
+    "two_dsprites": two_dsprites,
+}
+SOURCES = ("digits", *IDX, *SINGLE, *RECORDED)
+
+
+def load_images(
+    name: str, data_dir: str | Path | None = None, *, seed: int = 0
+) -> Images | ImageSequences:
+    """Return the images or recorded sequences of a source.
+
+    Args:
+        name: One of `SOURCES`, or the path of a file or folder of images or sequences; an array
+            with five axes is (sequence, time, channel, height, width) or channels last.
+        data_dir: Folder of the published files; the digits need none, and the two MNISTs are
+            downloaded without it.
+        seed: Seed of the split of recorded sequences.
+
+    Raises:
+        DataError: The name is unknown, or the files are missing or bad.
+    """
+    if name == "digits":
+        return digits()
+    if name in IDX:
+        return IDX[name](data_dir)
+    if name in SINGLE or name in RECORDED:
+        if data_dir is None:
+            raise DataError(f"{name} is read from files. Give their folder as data_dir.")
+        if name in SINGLE:
+            return SINGLE[name](data_dir)
+        return RECORDED[name](data_dir, seed=seed)
+    if not Path(name).expanduser().exists():
+        looks_like_path = Path(name).suffix != "" or len(Path(name).parts) > 1
+        if looks_like_path:
+            raise DataError(f"{name} does not exist. Known names: {', '.join(SOURCES)}.")
+        check_name(name, SOURCES, "data set")
+    array = array_from(name)
+    if array.ndim == 5:
+        return ImageSequences(array, seed=seed, name=Path(name).stem)
+    return Images.from_array(array, name=Path(name).stem)
+
+
+def open_data(
+    name: str,
+    data_dir: str | Path | None = None,
+    *,
+    transforms: Sequence[str] | None = None,
+    length: int | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    **options: Unpack[TransformOptions],
+) -> TransformedImages | ImageSequences:
+    """Return a data set ready for training: transformed images, or recorded sequences.
+
+    The test split of the two MNISTs shows images of their published test part only.
+
+    Args:
+        name: As for `load_images`.
+        data_dir: As for `load_images`.
+        transforms: Factors that move; rotation and scale when None. For single images only.
+        length: Number of frames; when None, 9 for transformed images and all for recorded ones.
+        seed: Seed of the split and of all motion.
+        limit: Use so many images or sequences, evenly spaced, of each published part.
+        **options: Further options of `TransformedImages`. For single images only.
+
+    Raises:
+        DataError: The name or an option is wrong, or the files are missing or bad.
+    """
+    if limit is not None and limit < 1:
+        raise DataError(f"limit={limit}: expected 1 or more.")
+    source = load_images(name, data_dir, seed=seed)
+    if isinstance(source, ImageSequences):
+        if transforms is not None or options:
+            given = ", ".join(["transforms"] * (transforms is not None) + list(options))
+            raise DataError(f"{name} has recorded motion. Leave out {given}.")
+        return source.shortened(length=length, limit=limit)
+    test = IDX[name](data_dir, split="test") if name in IDX else None
+    return TransformedImages(
+        source.spaced(limit),
+        ("rotation", "scale") if transforms is None else tuple(transforms),
+        9 if length is None else length,
+        seed,
+        test_images=None if test is None else test.spaced(limit),
+        **options,
+    )
