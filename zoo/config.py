@@ -62,7 +62,9 @@ class AbstractConfig:
         for key in values:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else f" Known keys: {', '.join(known)}."
+                hint = (
+                    f" Did you mean {near[0]!r}?" if near else f" Known keys: {', '.join(known)}."
+                )
                 raise ConfigError(f"{cls.__qualname__} has no key {key!r}.{hint}")
         return cls(**{key: _tuples(value) for key, value in values.items()})
 
@@ -95,4 +97,8 @@ def _matches(value: object, expected: Any) -> bool:  # noqa: ANN401 - any annota
 def _describe(expected: Any) -> str:  # noqa: ANN401 - any annotation
     if typing.get_origin(expected) is typing.Literal:
         return "choice: expected one of " + ", ".join(map(repr, typing.get_args(expected)))
-    return getattr(expected, "__name__", str(expected)) if isinstance(expected, type) else str(expected)
+    return (
+        getattr(expected, "__name__", str(expected))
+        if isinstance(expected, type)
+        else str(expected)
+    )

@@ -1,0 +1,74 @@
+"""One field active for a whole sequence: the coefficients of flow-factorized learning."""
+
+import torch
+from jaxtyping import Float
+from pyro.distributions import TorchDistribution, constraints
+from torch import Tensor
+from torch.distributions import Categorical, kl_divergence, register_kl
+
+from .estimators import Proposals
+
+__all__ = ["OneActiveField"]
+
+
+class OneActiveField(TorchDistribution):
+    """A `(T, K)` array of speeds: 1 for one field in every frame, 0 for the others.
+
+    The coefficients of flow-factorized representation learning (Song et al. 2023,
+    arXiv:2309.13167), where a sequence undergoes one of K transformations at unit speed. As the
+    guide's law it is summed out exactly: everything downstream is evaluated for each of K fields.
+
+    Args:
+        logits: Log-odds of the fields, up to a constant.
+        length: Number T of transitions.
+    """
+
+    arg_constraints = {"logits": constraints.real_vector}
+    support = constraints.independent(constraints.boolean, 2)
+    has_rsample = True
+
+    def __init__(
+        self,
+        logits: Float[Tensor, "*batch field"],
+        *,
+        length: int,
+        validate_args: bool | None = None,
+    ) -> None:
+        self.logits = logits
+        self.categorical = Categorical(logits=logits, validate_args=False)
+        event_shape = torch.Size([length, logits.shape[-1]])
+        super().__init__(logits.shape[:-1], event_shape, validate_args=validate_args)
+
+    def expand(  # type: ignore[override]  # torch leaves this method untyped
+        self, batch_shape: torch.Size, _instance: object = None
+    ) -> "OneActiveField":
+        """Return the same distribution with more leading batch axes."""
+        logits = self.logits.expand(*batch_shape, -1)
+        return OneActiveField(logits, length=self.event_shape[0], validate_args=False)
+
+    def as_speed(self, field: Tensor) -> Float[Tensor, "... frame field"]:
+        """Return the speeds when `field` is the active one."""
+        one_hot = torch.nn.functional.one_hot(field, self.event_shape[1]).to(self.logits.dtype)
+        return one_hot.unsqueeze(-2).expand(*field.shape, *self.event_shape)
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Float[Tensor, "... frame field"]:
+        """Draw which field is active; gradients reach the logits only through `proposals`."""
+        return self.as_speed(self.categorical.sample(torch.Size(sample_shape)))
+
+    def log_prob(self, value: Float[Tensor, "*batch frame field"]) -> Float[Tensor, "*batch"]:
+        """Return the log-probability of the active field."""
+        return self.categorical.log_prob(value[..., 0, :].argmax(-1))
+
+    def proposals(self, value: Tensor, event_ndim: int = 2) -> Proposals:
+        """Return each field in turn; the results are averaged by their probabilities."""
+        del event_ndim
+        num_fields = self.event_shape[1]
+        fields = torch.arange(num_fields, device=value.device)
+        fields = fields.reshape(-1, *[1] * len(self.batch_shape)).expand(-1, *self.batch_shape)
+        weight = self.categorical.probs.movedim(-1, 0)
+        return Proposals(self.as_speed(fields), lambda downstream: (weight * downstream).sum(0))
+
+
+@register_kl(OneActiveField, OneActiveField)
+def _kl_one_active(q: OneActiveField, p: OneActiveField) -> Float[Tensor, "*batch"]:
+    return kl_divergence(q.categorical, p.categorical)
