@@ -96,10 +96,10 @@ def read_npz(
         )
     wanted = [*keys, *(key for key in optional if key in names)]
     arrays: dict[str, np.ndarray] = {}
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         for key in wanted:
             try:
-                arrays[key] = file[key]
+                arrays[key] = archive[key]
             except UNREADABLE as error:
                 raise _damaged(path, f"array {key!r}", error) from error
     return arrays
@@ -114,8 +114,8 @@ def npz_keys(path: Path) -> list[str]:
     if not magic_of(path).startswith(NPZ_MAGIC):
         raise DataError(f"{path} is not a .npz file. Save the arrays with numpy.savez.")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return list(file.files)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return list(archive.files)
     except UNREADABLE as error:
         raise _damaged(path, "the archive", error) from error
 

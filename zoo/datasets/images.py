@@ -1,7 +1,6 @@
 """Single images with what is known about them, checked once when they enter the package."""
 
 import dataclasses
-from typing import Self
 
 import numpy as np
 import torch
@@ -45,8 +44,8 @@ class Images:
                 "Give one label an image; check that both files belong together."
             )
 
-    @classmethod
-    def from_array(cls, array: np.ndarray | Tensor, name: str = "images") -> Self:
+    @staticmethod
+    def from_array(array: np.ndarray | Tensor, name: str = "images") -> "Images":
         """Make images of an array whose layout is one of the three usual ones.
 
         Args:
@@ -60,7 +59,7 @@ class Images:
         pixels = as_tensor(array, name)
         if pixels.ndim == 3:
             pixels = pixels.unsqueeze(1)
-        return cls(pixels=channels_first(pixels), name=name)
+        return Images(pixels=channels_first(pixels), name=name)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -91,6 +91,8 @@ def warp(
         inverse: Map from points of the result to points of `images`, in pixels about the centre.
         cyclic: Continue the image periodically.
     """
+    if len(images) == 0:
+        return images
     height, width = images.shape[-2:]
     half = inverse.new_tensor([width / 2, height / 2, 1.0])
     theta = (inverse * half / half[:, None])[:, :2]

@@ -58,8 +58,9 @@ def _not_all_zero(count: int, factors: int, p: float, generator: Generator) -> T
             f"p_initial={p}: with reject_all_zero, something must be able to start. "
             "Choose p_initial in (0, 1], or reject_all_zero=False."
         )
-    first_law = p * (1 - p) ** torch.arange(factors, dtype=torch.float64)
-    first = torch.multinomial(first_law, count, replacement=True, generator=generator)[:, None]
+    up_to = 1 - (1 - p) ** torch.arange(1, factors + 1, dtype=torch.float64)
+    uniform = torch.rand(count, 1, dtype=torch.float64, generator=generator)
+    first = (uniform * up_to[-1] >= up_to[:-1]).sum(-1, keepdim=True)
     index = torch.arange(factors)
     rest = torch.rand(count, factors, generator=generator) < p
     return (index == first) | ((index > first) & rest)

@@ -59,7 +59,7 @@ class AbstractSplit(Dataset[dict[str, Tensor]], abc.ABC):
     def observations(self) -> dict[str, Float[Tensor, "sequence time channel height width"]]:
         """All the tensors of this split that a model may see, drawn anew at each access."""
         rows = torch.arange(len(self))
-        chunks = range(0, len(self), CHUNK)
+        chunks = range(0, max(len(self), 1), CHUNK)
         return {
             "images": torch.cat([self._images(rows[start : start + CHUNK]) for start in chunks])
         }

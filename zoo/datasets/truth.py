@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Literal
 
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
@@ -29,12 +29,12 @@ class Truth(Trajectories):
     factors: tuple[str, ...]
     units: Mapping[str, str]
 
-    @classmethod
-    def drawn(cls, motion: Motion, base: Int[Tensor, " sequence"], generator: Generator) -> Self:
+    @staticmethod
+    def drawn(motion: Motion, base: Int[Tensor, " sequence"], generator: Generator) -> "Truth":
         """Draw one sequence of each base image, named by its index."""
         sampled = motion.sample(len(base), generator)
         fields = {field.name: getattr(sampled, field.name) for field in dataclasses.fields(sampled)}
-        return cls(**fields, base=base, factors=motion.transforms, units=motion.units)
+        return Truth(**fields, base=base, factors=motion.transforms, units=motion.units)
 
 
 class TransformedSplit(AbstractSplit):
