@@ -23,7 +23,7 @@ def render_once(
         pose: Accumulated parameter of each factor: rotation (degrees, counter-clockwise), scale
             and brightness (logarithms), hue (degrees), translation_x, translation_y (pixels, to
             the right and down). Grey images under hue are drawn in colour, red at hue 0.
-        cyclic: What leaves the canvas on one side enters it on the other.
+        cyclic: Translate on a torus: what leaves the canvas on one side enters on the other.
 
     Returns:
         Frames in [0, 1].
@@ -32,15 +32,15 @@ def render_once(
     frames = images.unsqueeze(1).expand(-1, time, -1, -1, -1).flatten(0, 1)
     matrix = affine_matrix(pose)
     if matrix is not None:
-        frames = warp(frames, torch.linalg.inv(matrix).flatten(0, 1), cyclic=cyclic)
+        matrix = matrix.flatten(0, 1)
+        centre = matrix[:, :2, 2] if cyclic else None
+        frames = warp(frames, torch.linalg.inv(matrix), centre)
     return _colour(frames.reshape(batch, time, *frames.shape[1:]), pose)
 
 
 def render_accumulated(
     images: Float[Tensor, "batch channel height width"],
     pose: Mapping[str, Float[Tensor, "batch time"]],
-    *,
-    cyclic: bool = False,
 ) -> Float[Tensor, "batch time colour height width"]:
     """Draw every frame by warping the frame before it, as the published code of STA does.
 
@@ -49,13 +49,11 @@ def render_accumulated(
     """
     matrix = affine_matrix(pose)
     if matrix is None:
-        return render_once(images, pose, cyclic=cyclic)
+        return render_once(images, pose)
     inverse = torch.linalg.inv(matrix)
-    frame = warp(images, inverse[:, 0], cyclic=cyclic)
-    frames = [frame]
+    frames = [warp(images, inverse[:, 0])]
     for t in range(1, inverse.shape[1]):
-        frame = warp(frame, matrix[:, t - 1] @ inverse[:, t], cyclic=cyclic)
-        frames.append(frame)
+        frames.append(warp(frames[-1], matrix[:, t - 1] @ inverse[:, t]))
     return _colour(torch.stack(frames, dim=1), pose)
 
 
@@ -81,26 +79,30 @@ def affine_matrix(
 def warp(
     images: Float[Tensor, "batch channel height width"],
     inverse: Float[Tensor, "batch 3 3"],
-    *,
-    cyclic: bool = False,
+    centre: Float[Tensor, "batch 2"] | None = None,
 ) -> Float[Tensor, "batch channel height width"]:
-    """Draw images through an affine map, bilinear, black outside unless cyclic.
+    """Draw images through an affine map, bilinear, black outside.
 
     Args:
         images: Images in [0, 1].
         inverse: Map from points of the result to points of `images`, in pixels about the centre.
-        cyclic: Continue the image periodically.
+        centre: Where the map sends the centre. When given, the result is a torus, each of whose
+            points shows what it would show in the canvas around this centre.
     """
     if len(images) == 0:
         return images
     height, width = images.shape[-2:]
     half = inverse.new_tensor([width / 2, height / 2, 1.0])
     theta = (inverse * half / half[:, None])[:, :2]
-    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
-    if cyclic:
+    if centre is None:
+        grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    else:
+        still = torch.eye(2, 3).to(theta).expand_as(theta)
+        points = functional.affine_grid(still, list(images.shape), align_corners=False)
+        offset = (points - (centre / half[:2])[:, None, None] + 1).remainder(2) - 1
         images = functional.pad(images, (1, 1, 1, 1), mode="circular")
-        period = grid.new_tensor([width / (width + 2), height / (height + 2)])
-        grid = ((grid + 1).remainder(2) - 1) * period
+        edge = theta.new_tensor([width / (width + 2), height / (height + 2)])
+        grid = torch.einsum("bij,bhwj->bhwi", theta[..., :2], offset) * edge
     return functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
 
 

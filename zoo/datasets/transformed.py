@@ -1,6 +1,6 @@
 """Synthetic sequences: images that turn, grow, move and change colour, with the truth kept."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict, Unpack
 
 import numpy as np
@@ -60,7 +60,7 @@ class TransformedImages:
             and validation in the ratio of their fractions.
         warp: "once" warps the base image to each frame; "accumulate" warps the frame before, as
             the published code does, and blurs.
-        cyclic: What leaves the canvas on one side enters it on the other.
+        cyclic: Translate on a torus: what leaves the canvas on one side enters on the other.
         p_on: See `Motion`, as for all that follow.
         p_stay: Probability that a moving factor goes on.
         p_initial: Probability that a factor moves in the first transition; p_on when None.
@@ -85,7 +85,7 @@ class TransformedImages:
     def __init__(
         self,
         images: Images | np.ndarray | Tensor,
-        transforms: tuple[str, ...] = ("rotation", "scale"),
+        transforms: Sequence[str] = ("rotation", "scale"),
         length: int = 9,
         seed: int = 0,
         *,
@@ -120,6 +120,8 @@ class TransformedImages:
             start=dict(start or {}),
         )
         check_name(warp, ("once", "accumulate"), "warp")
+        if cyclic and warp == "accumulate":
+            raise DataError('cyclic=True needs warp="once": repeated warps lose what has left.')
         if sequences_per_image < 1:
             raise DataError(f"sequences_per_image={sequences_per_image}: expected 1 or more.")
         images = images if isinstance(images, Images) else Images.from_array(images)
@@ -202,7 +204,7 @@ class TransformedDigits(TransformedImages):
 
     def __init__(
         self,
-        transforms: tuple[str, ...] = ("rotation", "scale"),
+        transforms: Sequence[str] = ("rotation", "scale"),
         length: int = 9,
         seed: int = 0,
         *,

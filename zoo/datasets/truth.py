@@ -1,10 +1,11 @@
 """The truth of synthetic sequences, and the split that draws frames from it."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Literal
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor
 
 from .images import Images, to_float
@@ -49,8 +50,9 @@ class TransformedSplit(AbstractSplit):
     ) -> None:
         self.truth = truth
         self._source = images
-        self._render = render_once if warp == "once" else render_accumulated
-        self._cyclic = cyclic
+        self._render = (
+            functools.partial(render_once, cyclic=cyclic) if warp == "once" else render_accumulated
+        )
 
     def __len__(self) -> int:
         return len(self.truth.base)
@@ -62,7 +64,7 @@ class TransformedSplit(AbstractSplit):
         base = self.truth.base if indices is None else self.truth.base[indices]
         return to_float(self._source.pixels[base])
 
-    def base_labels(self) -> Int[Tensor, "sequence *label"] | None:
+    def base_labels(self) -> Shaped[Tensor, "sequence *label"] | None:
         """Return the labels of the base images, where the source has them."""
         labels = self._source.labels
         return None if labels is None else labels[self.truth.base]
@@ -71,4 +73,4 @@ class TransformedSplit(AbstractSplit):
         self, indices: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch time channel height width"]:
         pose = dict(zip(self.truth.factors, self.truth.pose[indices].unbind(-1), strict=True))
-        return self._render(self.base_images(indices), pose, cyclic=self._cyclic)
+        return self._render(self.base_images(indices), pose)

@@ -45,6 +45,14 @@ def test_cyclic_translation_rolls() -> None:
     torch.testing.assert_close(frames[0, 0], image[0].roll((-3, 17), (-2, -1)), atol=1e-5, rtol=0)
 
 
+def test_on_a_torus_the_image_turns_about_its_own_centre(pictures: Tensor) -> None:
+    turn = pose(rotation=[130.0], scale=[0.2])
+    moved = turn | pose(translation_x=[40.0], translation_y=[-25.0])
+    there = render_once(pictures[:1], moved, cyclic=True)[0, 0]
+    here = render_once(pictures[:1], turn, cyclic=True)[0, 0]
+    torch.testing.assert_close(there, here.roll((-25, 40), (-2, -1)), atol=1e-4, rtol=0)
+
+
 def test_doubling_a_disc_doubles_its_radius_on_an_oblong_canvas() -> None:
     y, x = torch.meshgrid(torch.arange(40) - 19.5, torch.arange(60) - 29.5, indexing="ij")
     disc = ((x**2 + y**2) < 64).float()[None, None]

@@ -127,6 +127,7 @@ def test_an_empty_split_is_allowed_when_asked_for(pictures: Tensor) -> None:
         ({"transforms": ("scael",)}, "Did you mean 'scale'"),
         ({"length": 1}, "at least 2 frames"),
         ({"warp": "twice"}, "Unknown warp"),
+        ({"warp": "accumulate", "cyclic": True}, 'needs warp="once"'),
         ({"sequences_per_image": 0}, "expected 1 or more"),
         ({"fractions": (0.5, 0.1, 0.1)}, "sum to 1"),
     ],
