@@ -19,6 +19,10 @@ from .encoders import NormalHead, TransitionEncoder
 
 __all__ = ["SparseTransformationGuide"]
 
+# Inferred speeds stay within this many prior scales of the prior's centre: early in training an
+# unbounded speed carries points off before the fields have learned anything.
+_FARTHEST = 3.0
+
 
 class SparseTransformationGuide(nn.Module):
     """Reads a sequence and returns where it starts and how fast each field moves it.
@@ -88,11 +92,12 @@ class SparseTransformationGuide(nn.Module):
         logits = self.spike(transitions)
         if self.activity == "one":
             return OneActiveField(logits.mean(-2), length=logits.shape[-2])
+        shift = _FARTHEST * self.slab_scale * torch.tanh(self.slab_shift(transitions))
         width = self.slab_scale * softplus(self.slab_width(transitions)) + 1e-3
         return Independent(
             SpikeAndSlab(
                 logits,
-                make_slab(self.slab, self.slab_shift(transitions), width),
+                make_slab(self.slab, shift, width),
                 controls=self.controls,
                 reject_zero=self.reject_zero,
                 estimator=self.config.estimator,

@@ -1,0 +1,6 @@
+"""Training, posteriors and what can be read from them."""
+
+from .fit import FitOptions, fit
+from .run import Run
+
+__all__ = ["FitOptions", "Run", "fit"]

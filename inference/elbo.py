@@ -44,7 +44,7 @@ class ElboTerms:
         named |= {f"log p({k})": v for k, v in self.likelihood.items()}
         named |= {f"KL({k})": v for k, v in self.kl.items()}
         named |= {f"penalty({k})": v for k, v in self.penalty.items()}
-        return {name: float(term) for name, term in named.items()}
+        return {name: float(term.detach()) for name, term in named.items()}
 
 
 class Elbo(nn.Module):

@@ -1,5 +1,6 @@
 """Generative models p(x, z)."""
 
+from .baselines import VariationalAutoencoder
 from .sparse_transformation import SparseTransformation
 
-__all__ = ["SparseTransformation"]
+__all__ = ["SparseTransformation", "VariationalAutoencoder"]

@@ -19,7 +19,7 @@ def make_slab(family: Slab, shift: Tensor, scale: Tensor) -> Distribution:
     | `laplace` | Laplace(1 + shift, scale) | at about one speed (scale 0.1 as published) |
     | `normal` | Normal(1 + shift, scale) | at about one speed |
     | `lognormal` | LogNormal(shift, scale) | one way, at many speeds |
-    | `signed` | Normal(shift, 2 * scale) | both ways, at many speeds |
+    | `signed` | Normal(2 * shift, 2 * scale) | both ways, at many speeds |
 
     Args:
         family: Its name.
@@ -32,4 +32,4 @@ def make_slab(family: Slab, shift: Tensor, scale: Tensor) -> Distribution:
         return Normal(1 + shift, scale)
     if family == "lognormal":
         return LogNormal(shift, scale)
-    return Normal(shift, 2 * scale)
+    return Normal(2 * shift, 2 * scale)

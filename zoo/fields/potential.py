@@ -15,9 +15,9 @@ __all__ = ["PotentialField"]
 class PotentialField(AbstractField):
     """K gradient fields `v_k = grad u_k(z, t)`, curl-free by construction.
 
-    `u_k(z, t) = sum_h w_kh log cosh(W_kh . z + b_kh + c_kh t) + z' S_k z / 2` with `S_k` symmetric,
-    so gradient, Laplacian and time derivative are closed forms. The potentials play the role of
-    `u^k` in Song et al. 2024 (arXiv:2410.05564).
+    `u_k(z, t) = sum_h w_kh log cosh(W_kh . z + b_kh + c_kh t)`, so gradient, Laplacian and time
+    derivative are closed forms, and velocities are bounded: points cannot run off exponentially.
+    The potentials play the role of `u^k` in Song et al. 2024 (arXiv:2410.05564).
 
     Args:
         num_fields: Number K of fields.
@@ -44,8 +44,6 @@ class PotentialField(AbstractField):
         drift = torch.randn(hidden) * 0.1 if time_dependent else torch.zeros(hidden)
         self.drift = nn.Parameter(drift, requires_grad=time_dependent)
         self.weight = nn.Parameter(torch.randn(hidden) * scale * math.sqrt(2 / hidden_dim))
-        quadratic = torch.randn(num_fields, latent_dim, latent_dim)
-        self.quadratic = nn.Parameter(quadratic * scale / (2 * latent_dim))
 
     def flow(self) -> RidgeFlow:
         """Fold the parameters: hidden units push along their own directions."""
@@ -54,7 +52,7 @@ class PotentialField(AbstractField):
             bias=self.bias,
             drift=self.drift,
             outward=self.weight.unsqueeze(-1) * self.inward,
-            linear=self.quadratic + self.quadratic.mT,
+            linear=self.inward.new_zeros(self.num_fields, self.latent_dim, self.latent_dim),
         )
 
     def _arguments(self, latent: Tensor, time: Tensor) -> Float[Tensor, "*batch field hidden"]:
@@ -65,8 +63,7 @@ class PotentialField(AbstractField):
         """Return the potential `u_k(z, t)` of every field at `latent` `(*batch, D)`."""
         argument = self._arguments(latent, time).abs()
         log_cosh = argument + torch.log1p(torch.exp(-2 * argument)) - math.log(2)
-        bowl = torch.einsum("...d,kde,...e->...k", latent, self.quadratic, latent)
-        return (self.weight * log_cosh).sum(-1) + bowl
+        return (self.weight * log_cosh).sum(-1)
 
     def time_derivative(self, latent: Tensor, time: Tensor) -> Float[Tensor, "*batch field"]:
         """Return the partial derivative of every potential with respect to time, per frame."""

@@ -16,7 +16,8 @@ class RotationalField(AbstractField):
 
     `h_k(z) = sum_h w_kh log cosh(W_kh . z + b_kh) + z' diag(s_k) z / 2`. The divergence is the trace
     of an antisymmetric matrix times a symmetric one, which is zero; densities ride along unchanged.
-    The reference only penalises it (see `PenalisedField`).
+    With `s_k > 0` the quadratic part moves points on closed orbits, never outwards. The reference
+    only penalises divergence (see `PenalisedField`).
 
     Args:
         num_fields: Number K of fields.
@@ -36,7 +37,8 @@ class RotationalField(AbstractField):
         self.weight = nn.Parameter(torch.randn(hidden) * scale * math.sqrt(2 / hidden_dim))
         turning = torch.randn(num_fields, latent_dim, latent_dim) / math.sqrt(2 * latent_dim)
         self.turning = nn.Parameter(turning)
-        self.stiffness = nn.Parameter(torch.full((num_fields, latent_dim), scale / 2))
+        stiffness = torch.full((num_fields, latent_dim), scale / 2)
+        self.log_stiffness = nn.Parameter(stiffness.log())
 
     def flow(self) -> RidgeFlow:
         """Fold the parameters: hidden units push at right angles to their own directions."""
@@ -46,5 +48,5 @@ class RotationalField(AbstractField):
             bias=self.bias,
             drift=torch.zeros_like(self.bias),
             outward=self.weight.unsqueeze(-1) * (self.inward @ antisymmetric.mT),
-            linear=antisymmetric * self.stiffness.unsqueeze(-2),
+            linear=antisymmetric * self.log_stiffness.exp().unsqueeze(-2),
         )

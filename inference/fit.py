@@ -1,0 +1,244 @@
+"""Training: stochastic variational inference for any model and guide that keep the contract."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyro
+import torch
+from torch import Tensor, nn
+
+from ..zoo.config import AbstractConfig
+from ..zoo.errors import DataError, TrainingError
+from ..zoo.schedules import Schedule
+from .elbo import Elbo, ElboTerms
+from .progress import TrainingProgress
+from .run import Run
+
+__all__ = ["FitOptions", "fit"]
+
+# Splits up to this size are rendered once and kept, which makes a step of a small model twice as
+# fast; larger ones are rendered batch by batch.
+_KEEP_BYTES = 2**30
+
+
+class Split(Protocol):
+    """Observations that can be asked for in batches."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(AbstractConfig):
+    """How to train.
+
+    Attributes:
+        max_steps: Number of optimizer steps.
+        batch_size: Number of data in a step.
+        learning_rate: Peak of Adam's learning rate: it warms up over the first 2% of the steps and
+            falls as a cosine over the second half.
+        gradient_norm: Gradients longer than this are shortened to it.
+        seed: Of batches and of the guide's draws.
+        log_every: Number of steps between two rows of the history.
+    """
+
+    max_steps: int = 4000
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    gradient_norm: float = 100.0
+    seed: int = 0
+    log_every: int = 50
+
+    def check(self) -> None:
+        """Refuse counts below one and rates that are not positive."""
+        for name in ("max_steps", "batch_size", "log_every"):
+            self.require(getattr(self, name) >= 1, name, "at least 1")
+        for name in ("learning_rate", "gradient_norm"):
+            self.require(getattr(self, name) > 0, name, "positive")
+
+    def learning_rate_at(self, fraction: float) -> float:
+        """Return the learning rate when `fraction` of training is done."""
+        warm = min(1.0, fraction / 0.02)
+        late = max(0.0, 2 * fraction - 1)
+        return self.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * late)))
+
+
+def fit(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Any,  # noqa: ANN401 - a data set with splits, one split, or a mapping of tensors
+    *,
+    options: FitOptions | None = None,
+    out: str | Path | None = None,
+    progress: bool = True,
+    **overrides: Any,  # noqa: ANN401 - fields of FitOptions
+) -> Run:
+    """Train a guide and a model together by maximising the ELBO.
+
+    Schedules that the model declares (`kl_schedule`, a weight for the KL of each site) and that the
+    guide declares (`schedules`, buffers by name) are driven over the course of training.
+
+    Args:
+        model: A Pyro model that keeps the contract.
+        guide: Its guide; both are trained in place.
+        data: What to learn from: a data set with `train` and `validation`, a split, or tensors by
+            name with a common first axis.
+        options: How to train.
+        out: Folder to save the run in; None keeps it in memory.
+        progress: Whether to show a progress bar.
+        **overrides: Single fields of `FitOptions`, such as `max_steps=1000`.
+
+    Returns:
+        The run: trained model and guide, and the history of every term of the ELBO.
+
+    Raises:
+        ConfigError: An option is unknown or out of range.
+        DataError: The data are empty or hold values that are not finite.
+        TrainingError: The loss stopped being finite.
+    """
+    options = FitOptions.from_dict(asdict(options or FitOptions()) | overrides)
+    train = as_split(getattr(data, "train", data))
+    validation = getattr(data, "validation", None)
+    with torch.random.fork_rng(), pyro.validation_enabled(False):
+        pyro.set_rng_seed(options.seed)
+        with pyro.settings.context(module_local_params=True):
+            trainer = _Trainer(model, guide, train, options)
+            history = list(_recorded(trainer, validation, progress=progress))
+    run = Run(model, guide, history, {"fit": options.to_dict()})
+    if out is not None:
+        run.save(out)
+    return run
+
+
+def as_split(data: Any) -> Split:  # noqa: ANN401 - see `fit`
+    """Return the data in a form that gives batches, kept in memory where that is small.
+
+    Raises:
+        DataError: The data are empty or hold values that are not finite.
+    """
+    if not isinstance(data, Mapping) and not hasattr(data, "batch"):
+        raise DataError(
+            f"Found data of type {type(data).__name__}; expected a data set, a split with "
+            "`batch(indices)`, or a mapping of named tensors such as {'images': tensor}."
+        )
+    split = _Tensors(data) if isinstance(data, Mapping) else data
+    if len(split) == 0:
+        raise DataError("The data set is empty: there is nothing to learn from.")
+    first = split.batch(torch.arange(1))
+    size = len(split) * sum(x.numel() * x.element_size() for x in first.values())
+    if size <= _KEEP_BYTES and not isinstance(split, _Tensors):
+        chunks = [split.batch(index) for index in torch.arange(len(split)).split(1024)]
+        split = _Tensors({name: torch.cat([c[name] for c in chunks]) for name in first})
+    return split
+
+
+class _Tensors:
+    """Named tensors with a common first axis, as a split."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        lengths = {name: len(tensor) for name, tensor in tensors.items()}
+        if len(set(lengths.values())) != 1:
+            raise DataError(f"Tensors of one data set must have one length, found {lengths}.")
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                raise DataError(f"{name!r} holds NaN or infinity. Clean the data before training.")
+        self.tensors = dict(tensors)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())))
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        """Return the rows asked for."""
+        return {name: tensor[indices] for name, tensor in self.tensors.items()}
+
+
+class _Trainer:
+    """One pass over the optimizer's steps."""
+
+    def __init__(
+        self, model: nn.Module, guide: nn.Module, data: Split, options: FitOptions
+    ) -> None:
+        self.elbo, self.data, self.options = Elbo(model, guide), data, options
+        self.parameters = [p for p in self.elbo.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(
+            self.parameters, lr=options.learning_rate, fused=True
+        )
+        self.kl_schedule: Mapping[str, Schedule] = getattr(model, "kl_schedule", {})
+        self.schedules: Mapping[str, Schedule] = getattr(guide, "schedules", {})
+
+    def _batches(self) -> Iterator[Tensor]:
+        """Yield shuffled indices for ever; every epoch sees each datum once."""
+        while True:
+            yield from torch.randperm(len(self.data)).split(self.options.batch_size)
+
+    def steps(self) -> Iterator[tuple[int, ElboTerms]]:
+        """Take the optimizer's steps, yielding the terms of the ELBO after each."""
+        self.elbo.train()
+        for step, indices in zip(range(self.options.max_steps), self._batches(), strict=False):
+            fraction = step / self.options.max_steps
+            terms = self._loss(self.data.batch(indices), fraction)
+            if not bool(torch.isfinite(terms.objective)):
+                self._explain(step, indices, terms)
+            self.optimizer.zero_grad()
+            terms.objective.backward()
+            nn.utils.clip_grad_norm_(self.parameters, self.options.gradient_norm)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.options.learning_rate_at(fraction)
+            self.optimizer.step()
+            yield step + 1, terms
+        self.elbo.eval()
+
+    def _loss(self, batch: dict[str, Tensor], fraction: float) -> ElboTerms:
+        for name, schedule in self.schedules.items():
+            self.elbo.guide.get_buffer(name).fill_(schedule.at(fraction))
+        weight = {site: schedule.at(fraction) for site, schedule in self.kl_schedule.items()}
+        terms: ElboTerms = self.elbo(batch, size=len(self.data), kl_weight=weight)
+        return terms
+
+    def _explain(self, step: int, indices: Tensor, terms: ElboTerms) -> None:
+        bad = [name for name, term in terms.itemised().items() if not math.isfinite(term)]
+        raise TrainingError(
+            f"The loss is not finite at step {step + 1} (batch indices {indices[:8].tolist()}…): "
+            f"{', '.join(bad)}. Lower the learning rate or the gradient norm, or check the data."
+        )
+
+
+def _recorded(
+    trainer: _Trainer, validation: object, *, progress: bool
+) -> Iterator[dict[str, float]]:
+    """Yield a row of history every few steps: means of each term since the last row."""
+    options, started = trainer.options, time.monotonic()
+    score = _validator(trainer.elbo, validation)
+    rows: list[dict[str, float]] = []
+    with TrainingProgress(options.max_steps, enabled=progress) as bar:
+        for step, terms in trainer.steps():
+            rows.append(terms.itemised())
+            if step % options.log_every and step != options.max_steps:
+                continue
+            row = {name: sum(r[name] for r in rows) / len(rows) for name in rows[0]}
+            rows = []
+            bar.show(step, row)
+            yield {"step": step, "seconds": time.monotonic() - started, **row, **score()}
+
+
+def _validator(elbo: Elbo, data: object) -> Callable[[], dict[str, float]]:
+    """Return a function that scores up to 256 held-out data, without disturbing training."""
+    if data is None or len(data) == 0:  # type: ignore[arg-type]  # splits have a length
+        return dict
+    split = as_split(data)
+    batch = split.batch(torch.arange(min(256, len(split))))
+
+    def score() -> dict[str, float]:
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(0)
+            terms = elbo(batch, size=len(next(iter(batch.values()))))
+        return {"validation elbo": float(terms.elbo)}
+
+    return score
