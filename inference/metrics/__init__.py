@@ -1,0 +1,20 @@
+"""Numbers that say how good a model and its guide are; all in nats, pixels or shares of one."""
+
+from .activity import active_fields, distinct_fields, field_usage
+from .bounds import Bounds, elbo_and_iwae, importance_log_weights
+from .equivariance import EquivarianceError, equivariance_error
+from .matching import Matching, match_fields, sparse_mean
+
+__all__ = [
+    "Bounds",
+    "EquivarianceError",
+    "Matching",
+    "active_fields",
+    "distinct_fields",
+    "elbo_and_iwae",
+    "equivariance_error",
+    "field_usage",
+    "importance_log_weights",
+    "match_fields",
+    "sparse_mean",
+]

@@ -1,0 +1,157 @@
+"""Many draws of a guide in one pass, and the model run at each of them."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyro
+import torch
+from jaxtyping import Float
+from pyro import poutine
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent
+
+from ...zoo.errors import ConfigError, DataError
+
+__all__ = ["Draws", "check_batch", "draw", "evaluation", "particle_chunks", "unwrapped"]
+
+PARTICLES = "particles"
+VALUES_AT_ONCE = 2**22  # observed numbers evaluated together: some 100 MB with what surrounds them
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Sites of the guide, and of the model at the guide's values, by name.
+
+    Values and log-densities have leading axes `(particle, datum)`, or `(datum,)` where a site does
+    not depend on the draw.
+
+    Attributes:
+        guide: Latent sites of the guide.
+        latent: The same sites in the model.
+        deterministic: Sites that the model computes from them.
+        observed: Sites that the data fix.
+    """
+
+    guide: dict[str, dict[str, Any]]
+    latent: dict[str, dict[str, Any]]
+    deterministic: dict[str, dict[str, Any]]
+    observed: dict[str, dict[str, Any]]
+
+
+@contextlib.contextmanager
+def evaluation(*modules: nn.Module, seed: int) -> Iterator[None]:
+    """Evaluate modules from a seed, without gradients, and leave everything as it was.
+
+    Inside, modules are in evaluation mode, Pyro validates nothing and no global parameter store is
+    touched. Afterwards every module's mode and the global random state are those from before.
+    """
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    with (
+        torch.no_grad(),
+        torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))),
+        pyro.validation_enabled(False),
+        pyro.settings.context(module_local_params=True),
+    ):
+        torch.manual_seed(seed)
+        try:
+            for module in modules:
+                module.eval()
+            yield
+        finally:
+            for part, training in modes:
+                part.training = training
+
+
+def draw(model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor], particles: int) -> Draws:
+    """Draw the latents of every datum `particles` times and run the model at the draws.
+
+    Raises:
+        ConfigError: The model has a latent site that the guide does not draw.
+    """
+    with pyro.plate(PARTICLES, particles, dim=-2):
+        drawn = poutine.trace(guide).get_trace(**batch)
+        replayed = poutine.trace(poutine.replay(model, trace=drawn)).get_trace(**batch)
+    guided = _sites(drawn.nodes, lambda site: not site["is_observed"])
+    latent = _sites(replayed.nodes, lambda site: not site["is_observed"])
+    if missing := latent.keys() - guided.keys():
+        raise ConfigError(
+            f"The model samples {', '.join(sorted(missing))}, but the guide does not. "
+            "Give the guide a site of that name, or observe it."
+        )
+    return Draws(
+        guide={name: guided[name] for name in latent},
+        latent=latent,
+        deterministic=_sites(replayed.nodes, _is_deterministic),
+        observed=_sites(replayed.nodes, lambda s: s["is_observed"] and not _is_deterministic(s)),
+    )
+
+
+def _sites(
+    nodes: Mapping[str, dict[str, Any]], keep: Callable[[dict[str, Any]], bool]
+) -> dict[str, dict[str, Any]]:
+    return {
+        name: site
+        for name, site in nodes.items()
+        if site["type"] == "sample" and not site_is_subsample(site) and keep(site)
+    }
+
+
+def _is_deterministic(site: dict[str, Any]) -> bool:
+    return bool(site["infer"].get("_deterministic", False))
+
+
+def log_density(site: Mapping[str, Any]) -> Float[Tensor, "..."]:
+    """Return the log-density of a site's value, zero where it is masked, not scaled by plates."""
+    log_prob: Tensor = site["fn"].log_prob(site["value"])
+    mask = site["mask"]
+    if mask is None or mask is True:
+        return log_prob
+    return torch.where(torch.as_tensor(mask, device=log_prob.device), log_prob, 0.0)
+
+
+def unwrapped(distribution: Distribution) -> Distribution:
+    """Return the distribution inside any number of `Independent` wrappers."""
+    while isinstance(distribution, Independent):
+        distribution = distribution.base_dist
+    return distribution
+
+
+def particle_chunks(batch: Mapping[str, Tensor], particles: int) -> list[int]:
+    """Divide a number of particles into parts whose images fit in memory together.
+
+    Raises:
+        ConfigError: `particles` is below 1.
+    """
+    if particles < 1:
+        raise ConfigError(f"Found {particles} draws, but at least 1 is needed.")
+    values = sum(tensor.numel() for tensor in batch.values())
+    chunk = max(1, VALUES_AT_ONCE // max(1, values))
+    whole, rest = divmod(particles, chunk)
+    return [chunk] * whole + [rest] * (rest > 0)
+
+
+def check_batch(batch: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Return the batch on the model's device.
+
+    Raises:
+        DataError: It has no datum, tensors differ in their number of data, or a number is not
+            finite.
+    """
+    counts = {name: len(tensor) if tensor.ndim else 0 for name, tensor in batch.items()}
+    if not counts or min(counts.values()) == 0 or len(set(counts.values())) > 1:
+        raise DataError(
+            f"Found {counts or 'no tensors'}, but tensors with the same number of data, at least "
+            "one, along their first axis are needed."
+        )
+    for name, tensor in batch.items():
+        if not bool(torch.isfinite(tensor).all()):
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise DataError(
+                f"{name}: found {bad} numbers that are NaN or infinite, but finite ones are "
+                "needed. Remove or repair these data."
+            )
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    return {name: tensor.to(device) for name, tensor in batch.items()}
