@@ -13,7 +13,8 @@ __all__ = ["AbstractField", "AbstractFlow", "StackedFlow", "SummedFlow"]
 class AbstractFlow(ABC):
     """K vector fields with their parameters folded, ready to be evaluated many times.
 
-    Shapes: `latent` is `(*batch, D)`, `time` a scalar in frames, `speed` is `(*batch, K)`.
+    Shapes: `latent` is `(*batch, D)`, `speed` is `(*batch, K)`, `time` a scalar in frames. Where
+    points have times of their own, `time` is `(*batch, 1, 1)`.
     """
 
     num_fields: int

@@ -52,7 +52,7 @@ class RidgeFlow(AbstractFlow):
 
     def hidden(self, latent: Tensor, time: Tensor) -> Float[Tensor, "*batch field hidden"]:
         """Return the activations `tanh(W z + b + c t)`."""
-        offset = (self.bias + self.drift * time).flatten()
+        offset = (self.bias + self.drift * time).flatten(-2)
         return torch.tanh(latent @ self._project + offset).unflatten(-1, self.bias.shape)
 
     def each(self, latent: Tensor, time: Tensor) -> Float[Tensor, "*batch field latent"]:
