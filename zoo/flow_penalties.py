@@ -17,7 +17,7 @@ def density_mismatch(
     start: Float[Tensor, "*batch latent"],
     speed: Float[Tensor, "*batch time field"],
     start_log_prob: Float[Tensor, "*batch"],
-    diffusion: Float[Tensor, " field"],
+    diffusion: Float[Tensor, " coefficient"],
 ) -> Float[Tensor, "*batch"]:
     """Return `sum_t log q_t(z_t) - log p_t(z_t)`, the published density matching.
 

@@ -54,8 +54,8 @@ class _OneFrame(nn.Module):
 
 def transport(
     flow: AbstractFlow,
-    latent: Float[Tensor, "*batch latent"],
-    speed: Float[Tensor, "*batch frame field"],
+    latent: Float[Tensor, "*#batch latent"],
+    speed: Float[Tensor, "*#batch frame field"],
     *,
     method: Method = "rk4",
     steps_per_frame: int = 1,
@@ -123,8 +123,8 @@ def transport(
 
 def transport_error(
     flow: AbstractFlow,
-    latent: Float[Tensor, "*batch latent"],
-    speed: Float[Tensor, "*batch frame field"],
+    latent: Float[Tensor, "*#batch latent"],
+    speed: Float[Tensor, "*#batch frame field"],
     *,
     method: Method = "rk4",
     steps_per_frame: int = 1,

@@ -119,7 +119,7 @@ class MarkovSpikeAndSlab(TorchDistribution):
             slab = torch.cat([slab] * self.controls, -1)
             return spike * slab
 
-    def log_prob(self, value: Float[Tensor, "*batch frame field"]) -> Float[Tensor, "*batch"]:
+    def log_prob(self, value: Float[Tensor, "... frame field"]) -> Float[Tensor, "..."]:
         """Return the log-density with respect to the mixed base measure of `SpikeAndSlab`."""
         on = value != 0
         first = self._log_transition(None, on[..., :1, :], value)

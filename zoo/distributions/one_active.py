@@ -55,7 +55,7 @@ class OneActiveField(TorchDistribution):
         """Draw which field is active; gradients reach the logits only through `proposals`."""
         return self.as_speed(self.categorical.sample(torch.Size(sample_shape)))
 
-    def log_prob(self, value: Float[Tensor, "*batch frame field"]) -> Float[Tensor, "*batch"]:
+    def log_prob(self, value: Float[Tensor, "... frame field"]) -> Float[Tensor, "..."]:
         """Return the log-probability of the active field."""
         return self.categorical.log_prob(value[..., 0, :].argmax(-1))
 

@@ -51,9 +51,7 @@ class PixelBernoulli(TorchDistribution):
         with torch.no_grad():
             return torch.bernoulli(self.mean.expand(torch.Size(sample_shape) + self.logits.shape))
 
-    def log_prob(
-        self, value: Float[Tensor, "*batch channel height width"]
-    ) -> Float[Tensor, "*batch"]:
+    def log_prob(self, value: Float[Tensor, "... channel height width"]) -> Float[Tensor, "..."]:
         """Return the log-probability summed over pixels."""
         logits, value = torch.broadcast_tensors(self.logits, value)
         loss = binary_cross_entropy_with_logits(logits, value, reduction="none")
@@ -104,9 +102,7 @@ class PixelNormal(TorchDistribution):
             shape, dtype=self.loc.dtype, device=self.loc.device
         )
 
-    def log_prob(
-        self, value: Float[Tensor, "*batch channel height width"]
-    ) -> Float[Tensor, "*batch"]:
+    def log_prob(self, value: Float[Tensor, "... channel height width"]) -> Float[Tensor, "..."]:
         """Return the log-density summed over pixels."""
         pixels = self.event_shape.numel()
         squares = (value - self.loc).square().flatten(-3).sum(-1)

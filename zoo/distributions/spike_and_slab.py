@@ -148,7 +148,7 @@ class SpikeAndSlab(TorchDistribution):
         spike = surrogate_spike(self.estimator, hard, self.logits, self.temperature)
         return spike * slab, slab
 
-    def log_prob(self, value: Float[Tensor, "*batch field"]) -> Float[Tensor, "*batch"]:
+    def log_prob(self, value: Float[Tensor, "... field"]) -> Float[Tensor, "..."]:
         """Return the log-density with respect to the mixed base measure."""
         on = value != 0
         log_spike = torch.where(on, logsigmoid(self.logits), logsigmoid(-self.logits)).sum(-1)
@@ -159,8 +159,8 @@ class SpikeAndSlab(TorchDistribution):
 
 
 def log_slab(
-    slab: Distribution, value: Float[Tensor, "*batch field"], controls: int
-) -> Float[Tensor, "*batch"]:
+    slab: Distribution, value: Float[Tensor, "... field"], controls: int
+) -> Float[Tensor, "..."]:
     """Return the slab's log-density of the speeds that are on, shared ones counted once."""
     parts = value.unflatten(-1, (controls, -1))
     on = parts != 0
