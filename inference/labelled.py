@@ -1,7 +1,7 @@
 """Arrays with named axes, and the ArviZ groups made of them."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -56,14 +56,15 @@ def to_arviz(
     """Return labelled groups as ArviZ holds them: the only place that knows its interface."""
     import arviz
 
-    parts = []
+    parts: list[arviz.InferenceData] = []
     for group, variables in groups.items():
         if not variables:
             continue
         one_chain = group == "posterior"
         arrays = {n: v.values[None] if one_chain else v.values for n, v in variables.items()}
         axes = {name: list(labelled.axes) for name, labelled in variables.items()}
-        parts.append(arviz.from_dict(**{group: arrays}, dims=axes, coords=dict(coords)))
-    idata = arviz.concat(*parts, copy=False)
+        only: dict[str, Any] = {group: arrays}
+        parts.append(arviz.from_dict(**only, dims=axes, coords=dict(coords)))
+    idata = arviz.concat(*parts, copy=False, inplace=False)
     idata.attrs.update(attributes)
     return idata

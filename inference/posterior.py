@@ -115,7 +115,7 @@ def predict_mean(
     """
     with evaluation(model, guide, seed=seed):
         batch = check_batch(batch, model)
-        total: Tensor | None = None
+        total = torch.zeros(())
         for particles in particle_chunks(batch, draws):
             observed = draw(model, guide, batch, particles).observed
             names = [name for name in observed if site in (None, name)]
@@ -126,7 +126,7 @@ def predict_mean(
             distribution = observed[names[0]]["fn"]
             shape = (particles, *distribution.batch_shape[-1:], *distribution.event_shape)
             mean = distribution.mean.expand(shape).sum(0)
-            total = mean if total is None else total + mean
+            total = total.to(mean.device) + mean
     return total / draws
 
 
@@ -145,11 +145,11 @@ def summarize(idata: "arviz.InferenceData", variable: str) -> "xarray.Dataset":
     """
     import xarray
 
-    if variable not in idata.posterior:
+    if variable not in idata["posterior"]:
         raise ConfigError(
-            f"Found no variable {variable!r}, but only {', '.join(map(str, idata.posterior))}."
+            f"Found no variable {variable!r}, but only {', '.join(map(str, idata['posterior']))}."
         )
-    values, over = idata.posterior[variable], ("chain", "draw")
+    values, over = idata["posterior"][variable], ("chain", "draw")
     return xarray.Dataset(
         {
             "mean": values.mean(over),
@@ -166,13 +166,18 @@ def _batches(
     if isinstance(data, Mapping):
         whole = check_batch(data, model)
         count = len(next(iter(whole.values())))
-        for rows in torch.arange(count).split(batch_size):
+        for rows in _index_batches(count, batch_size):
             yield {name: tensor[rows.to(tensor.device)] for name, tensor in whole.items()}
         return
     if len(data) == 0:
         raise DataError("Found a split without data, but at least one datum is needed.")
-    for rows in torch.arange(len(data)).split(batch_size):
+    for rows in _index_batches(len(data), batch_size):
         yield check_batch(data.batch(rows), model)
+
+
+def _index_batches(count: int, batch_size: int) -> Iterator[Tensor]:
+    for start in range(0, count, batch_size):
+        yield torch.arange(start, min(start + batch_size, count))
 
 
 def _draw_batch(

@@ -10,7 +10,7 @@ from .motion import FACTORS, Factor, Motion, Trajectories
 from .render import render_accumulated, render_once
 from .sequences import ImageSequences, SequenceSplit
 from .spikes import sticky_spikes
-from .splits import AbstractSplit, SequenceData
+from .splits import AbstractSplit, FirstOf, SequenceData
 from .sprites import sprites
 from .transformed import TransformedDigits, TransformedImages, TransformOptions
 from .traversals import dsprites, falcor3d, isaac3d, shapes3d
@@ -22,6 +22,7 @@ __all__ = [
     "SOURCES",
     "AbstractSplit",
     "Factor",
+    "FirstOf",
     "ImageSequences",
     "Images",
     "Motion",

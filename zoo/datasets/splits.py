@@ -1,9 +1,10 @@
 """Splits: what a model sees of a part of a data set, and the truth that travels beside it."""
 
 import abc
+import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +13,7 @@ from torch.utils.data import Dataset
 
 from ..errors import DataError
 
-__all__ = ["AbstractSplit", "SequenceData", "divide"]
+__all__ = ["AbstractSplit", "FirstOf", "SequenceData", "divide"]
 
 CHUNK = 1024
 
@@ -63,6 +64,41 @@ class AbstractSplit(Dataset[dict[str, Tensor]], abc.ABC):
         return {
             "images": torch.cat([self._images(rows[start : start + CHUNK]) for start in chunks])
         }
+
+
+class FirstOf(AbstractSplit):
+    """The first sequences of a split, with their truth.
+
+    Args:
+        split: Any split.
+        count: Keep at most this many.
+    """
+
+    def __init__(self, split: Any, count: int) -> None:  # noqa: ANN401 - any kind of split
+        self._split = split
+        self._count = min(count, len(split))
+        self.truth = _first_rows(split.truth, self._count, len(split))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def _images(
+        self, indices: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch time channel height width"]:
+        images: Tensor = self._split.batch(indices)["images"]
+        return images
+
+
+def _first_rows(truth: Any, count: int, total: int) -> Any:  # noqa: ANN401 - as its docstring says
+    """Return a truth (a dataclass or mapping of tensors, or None) of the first sequences."""
+
+    def cut(value: Any) -> Any:  # noqa: ANN401 - tensors are cut, all else passes
+        return value[:count] if isinstance(value, Tensor) and len(value) == total else value
+
+    if dataclasses.is_dataclass(truth) and not isinstance(truth, type):
+        values = {f.name: cut(getattr(truth, f.name)) for f in dataclasses.fields(truth)}
+        return type(truth)(**values)
+    return None if truth is None else {name: cut(value) for name, value in truth.items()}
 
 
 class SequenceData(Protocol):

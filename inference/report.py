@@ -1,0 +1,154 @@
+"""What a run learned about motion: a table of figures and the pictures that go with it.
+
+Works for any model whose posterior has a spike-and-slab `speed`, and leaves out what the model, the
+data or their truth do not offer.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..zoo.datasets import FirstOf
+from .metrics.activity import active_fields, distinct_fields
+from .metrics.bounds import elbo_and_iwae, importance_log_weights
+from .metrics.equivariance import equivariance_error
+from .metrics.matching import match_fields, sparse_mean
+from .posterior import predict_mean
+from .run import Run, write_whole
+
+if TYPE_CHECKING:
+    import arviz
+    from rich.table import Table
+
+__all__ = ["Findings", "report"]
+
+_MOST_SEQUENCES = 512
+_BOUND_SEQUENCES = 64
+_PARTICLES = 500
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Figures by name, in the order in which they are told.
+
+    Attributes:
+        figures: Numbers, or lists of one number for each factor.
+        factors: Names of the factors.
+    """
+
+    figures: dict[str, float | list[float]]
+    factors: tuple[str, ...]
+
+    def table(self) -> Table:
+        """Return the figures as a table for the terminal."""
+        from rich.table import Table
+
+        table = Table(title="held-out sequences", show_header=False)
+        for name, value in self.figures.items():
+            if isinstance(value, list):
+                shown = ", ".join(
+                    f"{f} {v:.2f}" for f, v in zip(self.factors, value, strict=True)
+                )
+            else:
+                shown = f"{value:.2f}"
+            table.add_row(name, shown)
+        return table
+
+
+def report(
+    run: Run,
+    data: Any,  # noqa: ANN401 - any data set of image sequences
+    folder: Path,
+    *,
+    baseline: Run | None = None,
+    draws: int = 100,
+    seed: int = 0,
+) -> Findings:
+    """Measure a run on held-out sequences, and write table, posterior and pictures to its folder.
+
+    Args:
+        run: The run.
+        data: Its data set; the test split is used, up to 512 sequences.
+        folder: Where `report.json`, `posterior.nc` and `figures/` go.
+        baseline: A run of a model of single frames, whose reconstruction of the first frame stands
+            for "nothing moves".
+        draws: Number of posterior draws.
+        seed: Of all draws.
+    """
+    split = FirstOf(data.test, _MOST_SEQUENCES)
+    images = split.observations
+    figures: dict[str, float | list[float]] = dict(_bounds(run, images, seed))
+    figures |= _frame_errors(run, images, baseline, seed)
+    idata = run.posterior(split, draws=draws, seed=seed)
+    factors = tuple(getattr(split.truth, "factors", ()))
+    if "spike" in idata.posterior:
+        figures |= _motion(idata, with_truth=bool(factors))
+    findings = Findings(figures, factors)
+    _write(folder, findings, idata)
+    from .pictures import draw_pictures
+
+    draw_pictures(run, split, idata, folder / "figures", seed=seed)
+    return findings
+
+
+def _write(folder: Path, findings: Findings, idata: arviz.InferenceData) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(findings.figures, indent=2) + "\n"
+    write_whole(folder / "report.json", lambda path: path.write_text(text))
+    write_whole(
+        folder / "posterior.nc", lambda path: idata.to_netcdf(str(path), engine="h5netcdf")
+    )
+
+
+def _bounds(run: Run, images: dict[str, torch.Tensor], seed: int) -> dict[str, float]:
+    batch = {name: tensor[:_BOUND_SEQUENCES] for name, tensor in images.items()}
+    weights = importance_log_weights(
+        run.model, run.guide, batch, particles=_PARTICLES, seed=seed
+    )
+    bounds = elbo_and_iwae(weights)
+    return {
+        "ELBO (nats per sequence)": float(bounds.elbo.mean()),
+        f"IWAE-{_PARTICLES} (nats per sequence)": float(bounds.iwae.mean()),
+    }
+
+
+def _frame_errors(
+    run: Run, images: dict[str, torch.Tensor], baseline: Run | None, seed: int
+) -> dict[str, float]:
+    seen = images["images"]
+    own = equivariance_error(seen, predict_mean(run.model, run.guide, images, seed=seed))
+    frames = seen.shape[1] - 1
+    errors = {"equivariance error (L1, summed over frames)": own.total}
+    if baseline is not None:
+        held = {"images": seen[:, :1].expand_as(seen)}
+        still = predict_mean(baseline.model, baseline.guide, held, seed=seed)
+        errors["the same if nothing moved (autoencoder)"] = (
+            other := equivariance_error(seen, still).total
+        )
+        errors["ratio of the two"] = own.total / other
+    errors["reconstruction floor (first frame's error, times frames)"] = own.floor * frames
+    return errors
+
+
+def _motion(
+    idata: arviz.InferenceData, *, with_truth: bool
+) -> dict[str, float | list[float]]:
+    spike = idata.posterior["spike"].to_numpy()[0]
+    speed = sparse_mean(idata.posterior["speed"].to_numpy()[0])
+    figures: dict[str, float | list[float]] = {"active fields per frame": active_fields(spike)}
+    figures["distinct fields in use"] = float(len(distinct_fields(spike.mean(0) > 0.5)))
+    if not with_truth:
+        return figures
+    true = idata.constant_data["speed"].to_numpy()
+    figures["active factors per frame (truth)"] = active_fields(true != 0)
+    matching = match_fields(speed, true)
+    figures["matched correlation of speeds"] = matching.correlation.tolist()
+    active = match_fields(speed, true, active_only=True)
+    figures["the same on frames where both move"] = active.correlation.tolist()
+    figures["F1 of what moves"] = matching.spike_f1.tolist()
+    return figures
