@@ -1,6 +1,7 @@
 """Transport of points and log-densities along flow fields: the only importer of torchdiffeq."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -94,31 +95,31 @@ def transport(
     """
     latent, speed = _broadcast(flow, latent, speed)
     options = _solver_options(method, steps_per_frame, tolerance)
+    solve = partial(_solve_frame, adjoint=adjoint, options=options)
     frames = speed.shape[-2]
-    states = [(latent, torch.zeros_like(latent[..., 0])) if density else latent]
     times = start + torch.arange(frames + 1, dtype=latent.dtype, device=latent.device)
+    points, changes = [latent], [torch.zeros_like(latent[..., 0])]
     evaluations = 0
     for frame in range(frames)[::-1] if reverse else range(frames):
         side = _OneFrame(flow, speed[..., frame, :])
         span = times[frame : frame + 2].flip(0) if reverse else times[frame : frame + 2]
         try:
-            if adjoint:
-                solution = odeint_adjoint(
-                    side, states[-1], span, adjoint_params=side.inputs(), **options
-                )
+            if density:
+                point, change = solve(side, (points[-1], changes[-1]), span)
+                changes.append(change)
             else:
-                solution = odeint(side, states[-1], span, **options)
+                (point,) = solve(side, (points[-1],), span)
         except AssertionError as error:  # torchdiffeq's way of saying that its step vanished
+            _check_sane(torch.stack(points, -2), limit)
             raise TransportDiverged(
                 f"The adaptive solver stopped in frame {frame}: {error}. Lower the speeds or the "
                 "scale of the fields, loosen `tolerance`, or use method='rk4'."
             ) from error
-        states.append((solution[0][-1], solution[1][-1]) if density else solution[-1])
+        points.append(point)
         evaluations += side.evaluations
-    path = torch.stack([state[0] if density else state for state in states], -2)
-    change = torch.stack([state[1] for state in states], -1) if density else None
+    path = torch.stack(points, -2)
     _check_sane(path, limit)
-    return Transported(path, change, evaluations)
+    return Transported(path, torch.stack(changes, -1) if density else None, evaluations)
 
 
 def transport_error(
@@ -134,12 +135,10 @@ def transport_error(
 
     For "dopri5" the comparison is with tolerances a hundred times tighter. Gradients are not kept.
     """
-    options = {"start": start, "method": method}
+    solve = partial(transport, flow, latent, speed, method=method, start=start)
     with torch.no_grad():
-        coarse = transport(flow, latent, speed, steps_per_frame=steps_per_frame, **options)
-        fine = transport(
-            flow, latent, speed, steps_per_frame=4 * steps_per_frame, tolerance=1e-7, **options
-        )
+        coarse = solve(steps_per_frame=steps_per_frame)
+        fine = solve(steps_per_frame=4 * steps_per_frame, tolerance=1e-7)
         return float((coarse.latent - fine.latent).abs().max())
 
 
@@ -149,8 +148,25 @@ def _broadcast(flow: AbstractFlow, latent: Tensor, speed: Tensor) -> tuple[Tenso
             f"speed has shape {tuple(speed.shape)}, but (..., frames, {flow.num_fields}) with at "
             "least one frame is needed: one speed for each transition and field."
         )
-    batch = torch.broadcast_shapes(latent.shape[:-1], speed.shape[:-2])
+    batch: torch.Size = torch.broadcast_shapes(latent.shape[:-1], speed.shape[:-2])
     return latent.expand(*batch, -1), speed.expand(*batch, -1, -1)
+
+
+def _solve_frame(
+    side: _OneFrame,
+    state: tuple[Tensor, ...],
+    span: Float[Tensor, "2"],
+    *,
+    adjoint: bool,
+    options: dict[str, object],
+) -> tuple[Tensor, ...]:
+    """Return the state at the end of one frame."""
+    initial = state if len(state) > 1 else state[0]
+    if adjoint:
+        solution = odeint_adjoint(side, initial, span, adjoint_params=side.inputs(), **options)
+    else:
+        solution = odeint(side, initial, span, **options)
+    return (solution[-1],) if isinstance(solution, Tensor) else tuple(x[-1] for x in solution)
 
 
 def _solver_options(method: Method, steps: int, tolerance: float) -> dict[str, object]:
@@ -166,8 +182,14 @@ def _check_sane(path: Float[Tensor, "*batch frame latent"], limit: float) -> Non
     if bool((magnitude <= limit).all()):
         return
     step = int((~(magnitude <= limit)).nonzero()[0])
+    if step == 0 and not bool(magnitude[0].isfinite()):
+        raise TransportDiverged(
+            f"The starting point itself is not finite (it holds {float(magnitude[0])}), so the "
+            "fault lies before transport: look at what drew or encoded it (data that are not "
+            "finite, a learning rate too high)."
+        )
     raise TransportDiverged(
         f"Points diverged in frame {step}: the largest coordinate is {float(magnitude[step]):.3g}, "
-        f"the limit is {limit:.3g}. Lower the learning rate, the speeds or the scale of the fields, "
-        "or take more steps (steps_per_frame)."
+        f"the limit is {limit:.3g}. Lower the learning rate, the speeds or the scale of the "
+        "fields, or take more steps (steps_per_frame)."
     )
