@@ -1,0 +1,60 @@
+"""The shape annotations of the package are checked while tests run."""
+
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jaxtyping
+import pyro
+import pytest
+import torch
+from beartype import beartype
+
+# Data sets check the shapes of users' arrays themselves, with errors of their own.
+CHECKED = (
+    "mutoscope.guides.sparse_transformation",
+    "mutoscope.inference.elbo",
+    "mutoscope.zoo.config",
+    "mutoscope.zoo.distributions",
+    "mutoscope.zoo.fields",
+    "mutoscope.zoo.flow_penalties",
+    "mutoscope.zoo.nets",
+    "mutoscope.zoo.slabs",
+    "mutoscope.zoo.transport",
+)
+
+
+def _mentions_shape(hint: object) -> bool:
+    if isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray):
+        return True
+    return any(map(_mentions_shape, typing.get_args(hint)))
+
+
+def shapes_only(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Check arguments and results that have a shape; configurations check their own values."""
+    hints = function.__annotations__
+    function.__annotations__ = {name: hint for name, hint in hints.items() if _mentions_shape(hint)}
+    checked: Callable[..., Any] = beartype(function)
+    return checked
+
+
+jaxtyping.install_import_hook(CHECKED, f"{__name__}.shapes_only")
+
+
+@pytest.fixture(autouse=True)
+def _seeded_and_unvalidated() -> Iterator[None]:
+    """Give every test the same noise, one thread and Pyro without its own checks."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    pyro.set_rng_seed(0)
+    with pyro.validation_enabled(False):
+        yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def no_shape_checks() -> Iterator[None]:
+    """Let wrong shapes through to the checks of the package itself."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
