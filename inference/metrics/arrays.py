@@ -46,4 +46,6 @@ def correlations(
     """Return Pearson correlations of all pairs of variables; 0 where one is constant."""
     rows, columns = rows - rows.mean(0), columns - columns.mean(0)
     scale = np.linalg.norm(rows, axis=0)[:, None] * np.linalg.norm(columns, axis=0)
-    return np.divide(rows.T @ columns, scale, out=np.zeros_like(scale), where=scale > 1e-12)
+    matrix: np.ndarray = np.zeros_like(scale)
+    np.divide(rows.T @ columns, scale, out=matrix, where=scale > 1e-12)
+    return matrix

@@ -99,7 +99,7 @@ def elbo_and_iwae(
     size = draws if particles is None else particles
     if not 1 <= size <= draws:
         raise ConfigError(f"Found particles={size}, but 1 to {draws}, the number of draws, fit.")
-    blocks = log_weights[: draws // size * size].unflatten(0, (-1, size))
+    blocks = log_weights[: draws // size * size].reshape(-1, size, log_weights.shape[1])
     weights = torch.softmax(log_weights, 0).nan_to_num()  # NaN where every weight is zero
     return Bounds(
         elbo=log_weights.mean(0),

@@ -35,10 +35,10 @@ class Draws:
         observed: Sites that the data fix.
     """
 
-    guide: dict[str, dict[str, Any]]
-    latent: dict[str, dict[str, Any]]
-    deterministic: dict[str, dict[str, Any]]
-    observed: dict[str, dict[str, Any]]
+    guide: dict[str, Any]
+    latent: dict[str, Any]
+    deterministic: dict[str, Any]
+    observed: dict[str, Any]
 
 
 @contextlib.contextmanager
@@ -89,9 +89,7 @@ def draw(model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor], partic
     )
 
 
-def _sites(
-    nodes: Mapping[str, dict[str, Any]], keep: Callable[[dict[str, Any]], bool]
-) -> dict[str, dict[str, Any]]:
+def _sites(nodes: Mapping[str, Any], keep: Callable[[Any], bool]) -> dict[str, Any]:
     return {
         name: site
         for name, site in nodes.items()
@@ -99,7 +97,7 @@ def _sites(
     }
 
 
-def _is_deterministic(site: dict[str, Any]) -> bool:
+def _is_deterministic(site: Mapping[str, Any]) -> bool:
     return bool(site["infer"].get("_deterministic", False))
 
 

@@ -33,7 +33,7 @@ def spike_and_slab(
     """
     base: Any = unwrapped(prior)
     controls = getattr(base, "controls", 1)
-    parts = value.unflatten(-1, (controls, -1))
+    parts = value.reshape(*value.shape[:-1], controls, -1)
     on = parts != 0
     unused = base.slab.expand(parts[..., 0, :].shape).sample()
     shared = torch.where(on, parts, -torch.inf).amax(-2)

@@ -1,0 +1,117 @@
+"""Speeds over time: what the guide infers, with its doubt, against the truth."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..metrics.matching import Matching, match_fields, sparse_mean
+from .style import COLOURS, TRUTH, checked_sequences, group, new_figure, styled
+
+if TYPE_CHECKING:
+    import arviz
+
+__all__ = ["plot_speeds"]
+
+_BANDS = ((0.05, 0.95, 0.22, "90% credible"), (0.25, 0.75, 0.45, "50% credible"))
+
+
+@styled
+def plot_speeds(
+    idata: "arviz.InferenceData",
+    *,
+    sequences: Sequence[int] = (0, 1, 2),
+    variable: str = "speed",
+    matching: Matching | None = None,
+) -> Figure:
+    """Draw the speed of the field matched to each factor against the true speed.
+
+    Fields have units of their own: each is multiplied by the number that fits the truth best over
+    all sequences (least squares), which its axis names.
+
+    Args:
+        idata: A posterior with its truth: `variable` in both `posterior` and `constant_data`.
+        sequences: Which sequences; one row each.
+        variable: Name of the speeds.
+        matching: Which field is which factor; found from all sequences when None.
+
+    Raises:
+        ConfigError: A sequence does not exist.
+        DataError: The posterior or the truth is missing.
+    """
+    draws = group(idata, "posterior", variable).stack(sample=("chain", "draw"), create_index=False)
+    draws = draws.transpose("sample", ...)
+    truth = group(idata, "constant_data", variable)
+    names = [str(name) for name in truth[truth.dims[-1]].values]
+    fields = [str(name) for name in draws[draws.dims[-1]].values]
+    if matching is None:
+        matching = match_fields(sparse_mean(draws.values), truth.values)
+    rows = checked_sequences(sequences, truth.shape[0])
+    figure = new_figure(1.2 + 2.9 * len(names), 1.1 + 1.35 * len(rows))
+    grid = figure.subplots(len(rows), len(names), sharex=True, sharey="col", squeeze=False)
+    for column, name in enumerate(names):
+        field, scale = int(matching.field_of_factor[column]), float(matching.scale[column])
+        for row, sequence in enumerate(rows):
+            axes = grid[row, column]
+            if field >= 0:
+                _draw_bands(axes, scale * draws.values[:, sequence, :, field])
+            _draw_steps(axes, truth.values[sequence, :, column], TRUTH, "true")
+        label = fields[field] if field >= 0 else "no field"
+        grid[0, column].set_title(f"{name}: {label}, r = {matching.correlation[column]:.2f}")
+        unit = f"{_unit(idata, name)}\n({scale:.3g} for 1 of {label})"
+        grid[len(rows) // 2, column].set_ylabel(unit)
+        grid[-1, column].set_xlabel("frame")
+    for row, sequence in enumerate(rows):
+        _name_row(grid[row, -1], f"sequence {sequence}")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.suptitle("Inferred speed of the matched field against the true speed")
+    return figure
+
+
+def _unit(idata: "arviz.InferenceData", factor: str) -> str:
+    units = idata["constant_data"].get("unit")
+    name = "" if units is None else str(units.sel(factor=factor).item())
+    return f"{name} per frame" if name else "speed"
+
+
+def _draw_bands(axes: Axes, draws: Float[np.ndarray, "draw time"]) -> None:
+    edges = np.arange(draws.shape[1] + 1)
+    for low, high, alpha, label in _BANDS:
+        lower, upper = np.quantile(draws, (low, high), axis=0)
+        axes.fill_between(
+            edges,
+            np.append(lower, lower[-1]),
+            np.append(upper, upper[-1]),
+            step="post",
+            color=COLOURS[0],
+            alpha=alpha,
+            linewidth=0,
+            label=label,
+        )
+    _draw_steps(axes, np.median(draws, axis=0), COLOURS[0], "inferred median")
+
+
+def _draw_steps(axes: Axes, speed: Float[np.ndarray, " time"], colour: str, label: str) -> None:
+    axes.step(
+        np.arange(len(speed) + 1),
+        np.append(speed, speed[-1]),
+        where="post",
+        color=colour,
+        label=label,
+    )
+
+
+def _name_row(axes: Axes, name: str) -> None:
+    axes.annotate(
+        name,
+        (1.02, 0.5),
+        xycoords="axes fraction",
+        rotation=270,
+        va="center",
+        ha="left",
+        color="#555555",
+    )
