@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
-from torch.distributions import Distribution, kl_divergence, register_kl
+from torch.distributions import Categorical, Distribution, kl_divergence, register_kl
 from torch.nn.functional import logsigmoid, softplus
 
 from ..errors import ConfigError
@@ -122,16 +122,17 @@ class SpikeAndSlab(TorchDistribution):
             shape = torch.Size(sample_shape) + self.logits.shape
             probs = torch.sigmoid(self.logits).expand(shape)
             spike = torch.rand(shape, dtype=probs.dtype, device=probs.device) < probs
-            return self._without_zero_vectors(spike, probs) if self.reject_zero else spike
+            return self._without_zero_vectors(spike) if self.reject_zero else spike
 
-    def _without_zero_vectors(self, spike: Tensor, probs: Tensor) -> Tensor:
+    def _without_zero_vectors(self, spike: Tensor) -> Tensor:
         """Condition independent draws on not being all off.
 
         The first spike that is on is drawn from its exact law given that there is one; those before
         it are off and those after it stay independent.
         """
-        off_before = torch.log1p(-probs).cumsum(-1) - torch.log1p(-probs)
-        first = torch.distributions.Categorical(logits=off_before + probs.log()).sample()
+        log_off = logsigmoid(-self.logits)  # finite also where a probability rounds to one
+        log_first = log_off.cumsum(-1) - log_off + logsigmoid(self.logits)
+        first = Categorical(logits=log_first.expand(spike.shape)).sample()
         index = torch.arange(spike.shape[-1], device=spike.device)
         return torch.where(index > first.unsqueeze(-1), spike, index == first.unsqueeze(-1))
 
