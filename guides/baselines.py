@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pyro
 from jaxtyping import Float
+from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from ..zoo.baselines import VariationalAutoencoder
 from ..zoo.config import AbstractConfig
@@ -43,16 +43,14 @@ class VariationalAutoencoderGuide(nn.Module):
     def __init__(self, model: VariationalAutoencoder, config: Config | None = None) -> None:
         super().__init__()
         self.config = config = config or self.Config()
-        self.frames = ImageEncoder(
-            model.config.image_shape, config.hidden_dim, config.feature_dim
-        )
+        self.frames = ImageEncoder(model.config.image_shape, config.hidden_dim, config.feature_dim)
         self.latent = NormalHead(config.feature_dim, model.config.latent_dim)
 
     def latent_posterior(
         self, images: Float[Tensor, "batch frame channel height width"]
-    ) -> Distribution:
+    ) -> TorchDistribution:
         """Return q(z | images) of all frames."""
-        posterior: Distribution = self.latent(self.frames(images)).to_event(1)
+        posterior: TorchDistribution = self.latent(self.frames(images)).to_event(1)
         return posterior
 
     def forward(

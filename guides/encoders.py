@@ -2,9 +2,8 @@
 
 import torch
 from jaxtyping import Float
-from pyro.distributions import Normal
+from pyro.distributions import Normal, TorchDistribution
 from torch import Tensor, nn
-from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
 from ..zoo.nets import mlp
@@ -26,7 +25,7 @@ class NormalHead(nn.Module):
         super().__init__()
         self.linear = nn.Linear(feature_dim, 2 * event_dim)
 
-    def forward(self, features: Float[Tensor, "*batch feature"]) -> Distribution:
+    def forward(self, features: Float[Tensor, "*batch feature"]) -> TorchDistribution:
         """Return the distribution."""
         location, scale = self.linear(features).chunk(2, -1)
         return Normal(location, softplus(scale) + _MINIMUM_SCALE).to_event(1)

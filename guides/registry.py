@@ -49,7 +49,9 @@ class Entry:
 
 ENTRIES = (
     Entry("sta", SparseTransformation, SparseTransformationGuide, "sparse transformation analysis"),
-    Entry("vae", VariationalAutoencoder, VariationalAutoencoderGuide, "autoencoder of single frames"),
+    Entry(
+        "vae", VariationalAutoencoder, VariationalAutoencoderGuide, "autoencoder of single frames"
+    ),
 )
 
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import pyro
 import torch
 from jaxtyping import Float, Int
-from pyro.distributions import Independent
+from pyro.distributions import Independent, TorchDistribution
 from torch import Tensor, nn
-from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
 from ..zoo.config import AbstractConfig
 from ..zoo.distributions import Estimator, OneActiveField, SpikeAndSlab
 from ..zoo.nets import ImageEncoder
+from ..zoo.schedules import Schedule
 from ..zoo.slabs import make_slab
 from ..zoo.sparse_transformation import SEQUENCE, SPEED, START, SparseTransformation
 from .encoders import NormalHead, TransitionEncoder
@@ -75,18 +75,24 @@ class SparseTransformationGuide(nn.Module):
         self.start = NormalHead(feature, model.config.latent_dim)
         self.transitions = TransitionEncoder(feature, hidden)
         self.spike = nn.Linear(3 * hidden, model.num_speeds)
-        self.slab_shift = nn.Linear(3 * hidden, model.config.num_fields)
-        self.slab_width = nn.Linear(3 * hidden, model.config.num_fields)
+        if self.activity == "sparse":
+            self.slab_shift = nn.Linear(3 * hidden, model.config.num_fields)
+            self.slab_width = nn.Linear(3 * hidden, model.config.num_fields)
         self.register_buffer("temperature", torch.tensor(1.0))
 
     temperature: Tensor
 
-    def start_posterior(self, features: Float[Tensor, "batch frame feature"]) -> Distribution:
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """How the temperature of relaxed spikes falls during training."""
+        return {"temperature": Schedule(start=1.0, end=self.config.temperature, until=0.6)}
+
+    def start_posterior(self, features: Float[Tensor, "batch frame feature"]) -> TorchDistribution:
         """Return q(z0 | images), from the first frame."""
-        posterior: Distribution = self.start(features[..., 0, :])
+        posterior: TorchDistribution = self.start(features[..., 0, :])
         return posterior
 
-    def speed_posterior(self, features: Float[Tensor, "batch frame feature"]) -> Distribution:
+    def speed_posterior(self, features: Float[Tensor, "batch frame feature"]) -> TorchDistribution:
         """Return q(speed | images), from all frames."""
         transitions = self.transitions(features)
         logits = self.spike(transitions)

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -90,20 +91,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _with_underscores(word: str) -> str:
     """Let options be written with hyphens too: `--data-dir` is `--data_dir`."""
     name, equals, value = word.partition("=")
-    return name.replace("-", "_").replace("__", "--", 1) + equals + value if word[:2] == "--" else word
+    return (
+        name.replace("-", "_").replace("__", "--", 1) + equals + value if word[:2] == "--" else word
+    )
 
 
 def _parser() -> Any:  # noqa: ANN401 - jsonargparse carries no types
     from jsonargparse import ArgumentParser
 
-    from .. import __version__
     from ..guides.registry import ENTRIES
     from .fit import FitOptions
 
     parser = ArgumentParser(
         prog="mutoscope",
         description="Probabilistic models of how the world transforms.",
-        version=__version__,
+        version=version("mutoscope"),
     )
     commands = parser.add_subcommands(dest="command")
     commands.add_subcommand(

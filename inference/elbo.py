@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from pyro import poutine
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 from torch.distributions import Independent, kl_divergence
 
@@ -86,7 +87,8 @@ class Elbo(nn.Module):
             **batch, size=size
         )
         likelihood, kl = {}, {}
-        for name, site in model_trace.nodes.items():
+        sites: Mapping[str, Any] = model_trace.nodes
+        for name, site in sites.items():
             if _is_latent(site):
                 kl[name] = _divergence(name, drawn, site) / size
             elif _is_observed(site):
@@ -97,11 +99,12 @@ class Elbo(nn.Module):
         return self._collect(likelihood, kl, self._penalties(drawn), kl_weight or {})
 
     def _penalties(self, drawn: Mapping[str, Any]) -> dict[str, Tensor]:
-        if not hasattr(self.model, "penalties"):
+        penalties: Any = getattr(self.model, "penalties", None)
+        if penalties is None:
             return {}
         values = {name: site["value"] for name, site in drawn.items()}
         log_prob = _LazyLogProb(drawn)
-        return {k: v.mean() for k, v in self.model.penalties(values, log_prob).items()}
+        return {k: v.mean() for k, v in penalties(values, log_prob).items()}
 
     def _collect(
         self,
@@ -136,24 +139,14 @@ class _LazyLogProb(Mapping[str, Tensor]):
         return len(self._drawn)
 
 
-def _is_latent(site: Mapping[str, Any]) -> bool:
-    return (
-        site["type"] == "sample"
-        and not site["is_observed"]
-        and "cond_indep_stack" in site
-        and not _is_plate(site)
-    )
+def _is_latent(site: Any) -> bool:  # noqa: ANN401 - a site of a Pyro trace
+    return site["type"] == "sample" and not site["is_observed"] and not site_is_subsample(site)
 
 
-def _is_observed(site: Mapping[str, Any]) -> bool:
-    is_deterministic = (
-        site["infer"].get("_deterministic", False) if site["type"] == "sample" else True
-    )
-    return site["type"] == "sample" and site["is_observed"] and not is_deterministic
-
-
-def _is_plate(site: Mapping[str, Any]) -> bool:
-    return type(site["fn"]).__name__ == "_Subsample"
+def _is_observed(site: Any) -> bool:  # noqa: ANN401 - a site of a Pyro trace
+    if site["type"] != "sample" or site_is_subsample(site):
+        return False
+    return site["is_observed"] and not site["infer"].get("_deterministic", False)
 
 
 def _base(distribution: Any) -> Any:  # noqa: ANN401
@@ -187,10 +180,8 @@ def _with_proposals(trace: Any, drawn: Mapping[str, Any], proposals: Any) -> Any
 
 
 def _total(log_prob: Tensor, site: Mapping[str, Any]) -> Tensor:
-    if site["mask"] is not None:
-        log_prob = (
-            torch.where(site["mask"], log_prob, 0.0) if site["mask"] is not True else log_prob
-        )
+    if isinstance(site["mask"], Tensor):
+        log_prob = torch.where(site["mask"], log_prob, 0.0)
     return (log_prob * site["scale"]).sum()
 
 

@@ -167,9 +167,7 @@ class _Trainer:
     ) -> None:
         self.elbo, self.data, self.options = Elbo(model, guide), data, options
         self.parameters = [p for p in self.elbo.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(
-            self.parameters, lr=options.learning_rate, fused=True
-        )
+        self.optimizer = torch.optim.Adam(self.parameters, lr=options.learning_rate, fused=True)
         self.kl_schedule: Mapping[str, Schedule] = getattr(model, "kl_schedule", {})
         self.schedules: Mapping[str, Schedule] = getattr(guide, "schedules", {})
 

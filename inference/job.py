@@ -10,7 +10,6 @@ import pyro
 import torch
 
 from ..guides.registry import Entry
-from ..zoo.datasets import open_data
 from .fit import FitOptions, fit
 from .run import Run
 

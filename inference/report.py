@@ -51,9 +51,7 @@ class Findings:
         table = Table(title="held-out sequences", show_header=False)
         for name, value in self.figures.items():
             if isinstance(value, list):
-                shown = ", ".join(
-                    f"{f} {v:.2f}" for f, v in zip(self.factors, value, strict=True)
-                )
+                shown = ", ".join(f"{f} {v:.2f}" for f, v in zip(self.factors, value, strict=True))
             else:
                 shown = f"{value:.2f}"
             table.add_row(name, shown)
@@ -86,7 +84,7 @@ def report(
     figures |= _frame_errors(run, images, baseline, seed)
     idata = run.posterior(split, draws=draws, seed=seed)
     factors = tuple(getattr(split.truth, "factors", ()))
-    if "spike" in idata.posterior:
+    if "spike" in idata["posterior"]:
         figures |= _motion(idata, with_truth=bool(factors))
     findings = Findings(figures, factors)
     _write(folder, findings, idata)
@@ -100,16 +98,12 @@ def _write(folder: Path, findings: Findings, idata: arviz.InferenceData) -> None
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(findings.figures, indent=2) + "\n"
     write_whole(folder / "report.json", lambda path: path.write_text(text))
-    write_whole(
-        folder / "posterior.nc", lambda path: idata.to_netcdf(str(path), engine="h5netcdf")
-    )
+    write_whole(folder / "posterior.nc", lambda path: idata.to_netcdf(str(path), engine="h5netcdf"))
 
 
 def _bounds(run: Run, images: dict[str, torch.Tensor], seed: int) -> dict[str, float]:
     batch = {name: tensor[:_BOUND_SEQUENCES] for name, tensor in images.items()}
-    weights = importance_log_weights(
-        run.model, run.guide, batch, particles=_PARTICLES, seed=seed
-    )
+    weights = importance_log_weights(run.model, run.guide, batch, particles=_PARTICLES, seed=seed)
     bounds = elbo_and_iwae(weights)
     return {
         "ELBO (nats per sequence)": float(bounds.elbo.mean()),
@@ -135,16 +129,14 @@ def _frame_errors(
     return errors
 
 
-def _motion(
-    idata: arviz.InferenceData, *, with_truth: bool
-) -> dict[str, float | list[float]]:
-    spike = idata.posterior["spike"].to_numpy()[0]
-    speed = sparse_mean(idata.posterior["speed"].to_numpy()[0])
+def _motion(idata: arviz.InferenceData, *, with_truth: bool) -> dict[str, float | list[float]]:
+    spike = idata["posterior"]["spike"].to_numpy()[0]
+    speed = sparse_mean(idata["posterior"]["speed"].to_numpy()[0])
     figures: dict[str, float | list[float]] = {"active fields per frame": active_fields(spike)}
     figures["distinct fields in use"] = float(len(distinct_fields(spike.mean(0) > 0.5)))
     if not with_truth:
         return figures
-    true = idata.constant_data["speed"].to_numpy()
+    true = idata["constant_data"]["speed"].to_numpy()
     figures["active factors per frame (truth)"] = active_fields(true != 0)
     matching = match_fields(speed, true)
     figures["matched correlation of speeds"] = matching.correlation.tolist()

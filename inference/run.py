@@ -66,8 +66,8 @@ class Run:
         described = {
             "schema": SCHEMA,
             "entry": entry.name,
-            "model": self.model.config.to_dict(),
-            "guide": self.guide.config.to_dict(),
+            "model": _config(self.model),
+            "guide": _config(self.guide),
             "settings": self.settings,
         }
         weights = {
@@ -114,6 +114,11 @@ class Run:
                 raise
             raise DataError(f"{folder} is damaged: {error}. Train again or restore it.") from error
         return cls(model.eval(), guide.eval(), history, described.get("settings", {}))
+
+
+def _config(module: nn.Module) -> dict[str, Any]:
+    config: Any = module.config
+    return dict(config.to_dict())
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import pyro
 import torch
 from jaxtyping import Float
-from pyro.distributions import Normal
+from pyro.distributions import Normal, TorchDistribution
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from .config import AbstractConfig
 from .distributions import PixelBernoulli
@@ -66,12 +65,12 @@ class VariationalAutoencoder(nn.Module):
 
     zero: Tensor
 
-    def latent_prior(self, frames: int) -> Distribution:
+    def latent_prior(self, frames: int) -> TorchDistribution:
         """Return p(z) of all frames of a sequence."""
         one = torch.ones_like(self.zero)
         return Normal(self.zero, one).expand([frames, self.config.latent_dim]).to_event(2)
 
-    def image_likelihood(self, latent: Float[Tensor, "*batch frame latent"]) -> Distribution:
+    def image_likelihood(self, latent: Float[Tensor, "*batch frame latent"]) -> TorchDistribution:
         """Return p(images | z)."""
         return PixelBernoulli(self.decoder(latent)).to_event(1)
 

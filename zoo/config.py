@@ -1,4 +1,4 @@
-"""Configurations: frozen dataclasses that round-trip through JSON and refuse what they do not know."""
+"""Configurations: frozen dataclasses that round-trip through JSON and refuse unknown keys."""
 
 import dataclasses
 import difflib
@@ -39,7 +39,7 @@ class AbstractConfig:
     def check(self) -> None:
         """Raise `ConfigError` when a value is out of range."""
 
-    def require(self, condition: bool, name: str, expected: str) -> None:  # noqa: FBT001
+    def require(self, condition: bool, name: str, expected: str) -> None:
         """Raise `ConfigError` unless `condition` holds for the field called `name`."""
         if not condition:
             found = getattr(self, name)

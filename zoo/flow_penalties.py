@@ -1,6 +1,7 @@
 """Terms that the published objectives of flow-based models add to an ELBO."""
 
 import math
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -35,7 +36,7 @@ def density_mismatch(
     moved = transport(flow, start, speed, density=True)
     rate = diffusion.repeat(speed.shape[-1] // len(diffusion))
     variance = 1 + 2 * (speed.abs() * rate).sum(-1).cumsum(-1)
-    latent, change = moved.latent[..., 1:, :], moved.log_density
+    latent, change = moved.latent[..., 1:, :], cast(Tensor, moved.log_density)
     log_guide = start_log_prob.unsqueeze(-1) + change[..., 1:]
     squares = latent.square().sum(-1) / variance
     log_prior = -0.5 * (squares + latent.shape[-1] * torch.log(2 * math.pi * variance))

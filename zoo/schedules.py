@@ -1,4 +1,4 @@
-"""Schedules: quantities that move during training, declared by models and guides, driven by `fit`."""
+"""Quantities that move during training: declared by models and guides, driven by `fit`."""
 
 from dataclasses import dataclass
 

@@ -7,21 +7,32 @@ whole sequence, is Song et al., "Flow Factorized Representation Learning", 2023,
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import pyro
 import torch
 from jaxtyping import Float, Int
-from pyro.distributions import Normal
+from pyro.distributions import Normal, TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from .config import AbstractConfig
 from .distributions import MarkovSpikeAndSlab, OneActiveField, PixelBernoulli, PixelNormal
-from .fields import AbstractField, AbstractFlow, PenalisedField, PotentialField, RotationalField
-from .fields import RidgeFlow, StackedFlow, SummedFlow, join_ridge_flows
+from .errors import ConfigError
+from .fields import (
+    AbstractField,
+    AbstractFlow,
+    PenalisedField,
+    PotentialField,
+    RidgeFlow,
+    RotationalField,
+    StackedFlow,
+    SummedFlow,
+    join_ridge_flows,
+)
 from .flow_penalties import density_mismatch, hamilton_jacobi_residual
 from .nets import ImageDecoder, mlp
+from .schedules import Schedule
 from .slabs import Slab, make_slab
 from .transport import Method, transport
 
@@ -45,8 +56,8 @@ class SparseTransformation(nn.Module):
 
     Field k is `v_k = grad u_k + (B_k - B_k') grad h_k`: a curl-free and a divergence-free part.
     Since transport is a deterministic function of `z0` and `speed`, the objective is a true ELBO
-    with one KL for each of the two sites (`kl="path"`). The published terms (the density matching of
-    `kl="paper"` and the Hamilton-Jacobi regulariser) are options and are reported beside the ELBO.
+    with one KL for each of the two sites (`kl="path"`). The published terms (density matching with
+    `kl="paper"`, the Hamilton-Jacobi regulariser) are options and are reported beside the ELBO.
     With `activity="one"` a single field, observed or inferred, moves the whole sequence.
 
     Speeds are in units of the fields: 1 is the centre of the slab prior. Times are in frames.
@@ -140,12 +151,19 @@ class SparseTransformation(nn.Module):
             config.latent_dim, config.image_shape, config.decoder_hidden_dim
         )
         self.force = mlp([config.latent_dim + 1, 32, 1]) if config.hamilton_jacobi else None
-        self.log_diffusion = (
-            nn.Parameter(torch.full((config.num_fields,), -2.0)) if config.kl == "paper" else None
-        )
+        self.log_diffusion: nn.Parameter | None = None
+        if config.kl == "paper":
+            self.log_diffusion = nn.Parameter(torch.full((config.num_fields,), -2.0))
         self.register_buffer("zero", torch.zeros(()))
 
     zero: Tensor
+
+    # Divergences weigh little while the decoder learns to draw, and fully for most of training, so
+    # that what is maximised in the end is the ELBO itself.
+    kl_schedule: ClassVar[Mapping[str, Schedule]] = {
+        START: Schedule(start=0.1, end=1.0, until=0.4),
+        SPEED: Schedule(start=0.1, end=1.0, until=0.4),
+    }
 
     @property
     def num_speeds(self) -> int:
@@ -185,7 +203,7 @@ class SparseTransformation(nn.Module):
             return join_ridge_flows(potential, rotational)
         return SummedFlow(potential, rotational)
 
-    def start_prior(self) -> Distribution:
+    def start_prior(self) -> TorchDistribution:
         """Return p(z0)."""
         one = torch.ones_like(self.zero)
         return Normal(self.zero, one).expand([self.config.latent_dim]).to_event(1)
@@ -194,7 +212,7 @@ class SparseTransformation(nn.Module):
         """Return the law of a speed that is on."""
         return make_slab(self.config.slab, self.zero, self.zero + self.config.slab_scale)
 
-    def speed_prior(self, transitions: int) -> Distribution:
+    def speed_prior(self, transitions: int) -> TorchDistribution:
         """Return p(speed), an array of `transitions` by fields."""
         config = self.config
         if config.activity == "one":
@@ -223,7 +241,7 @@ class SparseTransformation(nn.Module):
             steps_per_frame=config.steps_per_frame,
         ).latent
 
-    def image_likelihood(self, latent: Float[Tensor, "*batch frame latent"]) -> Distribution:
+    def image_likelihood(self, latent: Float[Tensor, "*batch frame latent"]) -> TorchDistribution:
         """Return p(images | z), one event for the frames of a sequence."""
         pixels = self.decoder(latent)
         if self.config.likelihood == "bernoulli":
@@ -249,11 +267,21 @@ class SparseTransformation(nn.Module):
         transitions = (self.config.length if images is None else images.shape[-4]) - 1
         with pyro.plate(SEQUENCE, size or count, subsample_size=count, dim=-1):
             start = pyro.sample(START, self.start_prior())
-            prior = self.speed_prior(transitions)
-            known = None if field is None else prior.as_speed(field)
-            speed = pyro.sample(SPEED, prior, obs=known)
+            speed = pyro.sample(
+                SPEED, self.speed_prior(transitions), obs=self._known_speed(field, transitions)
+            )
             latent = pyro.deterministic("z", self.path(start, speed), event_dim=2)
             return pyro.sample(IMAGES, self.image_likelihood(latent), obs=images)
+
+    def _known_speed(self, field: Tensor | None, transitions: int) -> Tensor | None:
+        if field is None:
+            return None
+        if self.config.activity != "one":
+            raise ConfigError(
+                "Found which field moves each sequence, but the model lets several move. Build it "
+                "with activity='one', or leave `field` out of the data."
+            )
+        return OneActiveField.speed_of(field, transitions, self.num_speeds).to(self.zero.dtype)
 
     def simulate(self, count: int, *, seed: int) -> dict[str, Tensor]:
         """Draw `count` sequences from the model.
@@ -264,7 +292,8 @@ class SparseTransformation(nn.Module):
         with torch.no_grad(), torch.random.fork_rng():
             pyro.set_rng_seed(seed)
             trace = pyro.poutine.trace(self).get_trace(size=count)
-        return {name: trace.nodes[name]["value"] for name in self.dims}
+        drawn: dict[str, Any] = {name: trace.nodes[name]["value"] for name in self.dims}
+        return drawn
 
     def penalties(
         self, latents: Mapping[str, Tensor], guide_log_prob: Mapping[str, Tensor]
@@ -277,7 +306,7 @@ class SparseTransformation(nn.Module):
         """
         config, flow = self.config, self.flow()
         penalties = {}
-        if config.kl == "paper":
+        if self.log_diffusion is not None:
             penalties["density_matching"] = density_mismatch(
                 flow,
                 latents[START],

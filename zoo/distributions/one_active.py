@@ -1,7 +1,7 @@
 """One field active for a whole sequence: the coefficients of flow-factorized learning."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 from torch.distributions import Categorical, kl_divergence, register_kl
@@ -46,14 +46,20 @@ class OneActiveField(TorchDistribution):
         logits = self.logits.expand(*batch_shape, -1)
         return OneActiveField(logits, length=self.event_shape[0], validate_args=False)
 
-    def as_speed(self, field: Tensor) -> Float[Tensor, "... frame field"]:
-        """Return the speeds when `field` is the active one."""
-        one_hot = torch.nn.functional.one_hot(field, self.event_shape[1]).to(self.logits.dtype)
-        return one_hot.unsqueeze(-2).expand(*field.shape, *self.event_shape)
+    @staticmethod
+    def speed_of(
+        field: Int[Tensor, "*batch"], length: int, num_fields: int
+    ) -> Float[Tensor, "*batch frame field"]:
+        """Return the speeds of `length` transitions when `field` is the active one."""
+        one_hot = torch.nn.functional.one_hot(field, num_fields).to(torch.get_default_dtype())
+        return one_hot.unsqueeze(-2).expand(*field.shape, length, num_fields)
+
+    def _speed(self, field: Tensor) -> Tensor:
+        return self.speed_of(field, *self.event_shape).to(self.logits.dtype)
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Float[Tensor, "... frame field"]:
         """Draw which field is active; gradients reach the logits only through `proposals`."""
-        return self.as_speed(self.categorical.sample(torch.Size(sample_shape)))
+        return self._speed(self.categorical.sample(torch.Size(sample_shape)))
 
     def log_prob(self, value: Float[Tensor, "... frame field"]) -> Float[Tensor, "..."]:
         """Return the log-probability of the active field."""
@@ -66,7 +72,7 @@ class OneActiveField(TorchDistribution):
         fields = torch.arange(num_fields, device=value.device)
         fields = fields.reshape(-1, *[1] * len(self.batch_shape)).expand(-1, *self.batch_shape)
         weight = self.categorical.probs.movedim(-1, 0)
-        return Proposals(self.as_speed(fields), lambda downstream: (weight * downstream).sum(0))
+        return Proposals(self._speed(fields), lambda downstream: (weight * downstream).sum(0))
 
 
 @register_kl(OneActiveField, OneActiveField)
