@@ -1,5 +1,6 @@
 """Where points go, how densities change, and what is said when it goes wrong."""
 
+import itertools
 from functools import partial
 
 import pytest
@@ -169,7 +170,7 @@ def test_error_decreases_with_steps(
     ]
     order = {"euler": 1, "midpoint": 2, "rk4": 4}[method]
     assert errors[0] > 0
-    for coarse, fine in zip(errors[:-1], errors[1:], strict=True):
+    for coarse, fine in itertools.pairwise(errors):
         assert fine < coarse / 2 ** (order - 0.5)
 
 
