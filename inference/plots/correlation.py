@@ -1,6 +1,7 @@
 """Which field goes with which factor: their correlations as a table in colour."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -10,6 +11,8 @@ from ..metrics.matching import Matching
 from .style import new_figure, styled
 
 __all__ = ["plot_correlation"]
+
+_LETTERS_ACROSS = 9  # of a column's name
 
 
 @styled
@@ -37,7 +40,7 @@ def plot_correlation(
             f"Found {len(rows)} names of factors and {len(columns)} of fields for "
             f"{matrix.shape[0]} factors and {matrix.shape[1]} fields. Give one name for each."
         )
-    figure = new_figure(2.4 + 0.62 * len(columns), 1.3 + 0.5 * len(rows))
+    figure = new_figure(2.4 + 0.62 * len(columns), 1.5 + 0.5 * len(rows))
     axes = figure.subplots()
     image = axes.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
     for row, column in ((r, c) for r in range(len(rows)) for c in range(len(columns))):
@@ -50,7 +53,9 @@ def plot_correlation(
             axes.add_patch(
                 Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=2, clip_on=False)
             )
-    axes.set_xticks(range(len(columns)), columns)
+    long = max(map(len, columns)) > _LETTERS_ACROSS
+    slanted: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(columns)), columns, **(slanted if long else {}))
     axes.set_yticks(range(len(rows)), rows)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -1,6 +1,6 @@
 """Speeds over time: what the guide infers, with its doubt, against the truth."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +13,11 @@ from .style import COLOURS, TRUTH, checked_sequences, group, new_figure, styled
 
 if TYPE_CHECKING:
     import arviz
+    import xarray
 
 __all__ = ["plot_speeds"]
 
-_BANDS = ((0.05, 0.95, 0.22, "90% credible"), (0.25, 0.75, 0.45, "50% credible"))
+_BANDS = ((0.05, 0.95, 0.22, "90% credible interval"), (0.25, 0.75, 0.45, "50% credible interval"))
 
 
 @styled
@@ -45,31 +46,41 @@ def plot_speeds(
     draws = group(idata, "posterior", variable).stack(sample=("chain", "draw"), create_index=False)
     draws = draws.transpose("sample", ...)
     truth = group(idata, "constant_data", variable)
-    names = [str(name) for name in truth[truth.dims[-1]].values]
-    fields = [str(name) for name in draws[draws.dims[-1]].values]
     if matching is None:
         matching = match_fields(sparse_mean(draws.values), truth.values)
     rows = checked_sequences(sequences, truth.shape[0])
-    figure = new_figure(1.2 + 2.9 * len(names), 1.1 + 1.35 * len(rows))
-    grid = figure.subplots(len(rows), len(names), sharex=True, sharey="col", squeeze=False)
-    for column, name in enumerate(names):
+    count = truth.shape[-1]
+    figure = new_figure(1.2 + 2.9 * count, 1.1 + 1.35 * len(rows))
+    grid = figure.subplots(len(rows), count, sharex=True, sharey="col", squeeze=False)
+    for column in range(count):
         field, scale = int(matching.field_of_factor[column]), float(matching.scale[column])
-        for row, sequence in enumerate(rows):
-            axes = grid[row, column]
+        for axes, sequence in zip(grid[:, column], rows, strict=True):
+            axes.axhline(0, color="#BBBBBB", linewidth=0.6, zorder=0)
             if field >= 0:
                 _draw_bands(axes, scale * draws.values[:, sequence, :, field])
             _draw_steps(axes, truth.values[sequence, :, column], TRUTH, "true")
-        label = fields[field] if field >= 0 else "no field"
-        grid[0, column].set_title(f"{name}: {label}, r = {matching.correlation[column]:.2f}")
-        unit = f"{_unit(idata, name)}\n({scale:.3g} for 1 of {label})"
+        factor, label = _label(truth, column), _label(draws, field) if field >= 0 else "no field"
+        grid[0, column].set_title(f"{factor}: {label}, r = {matching.correlation[column]:.2f}")
+        unit = f"{_unit(idata, factor)}\n({label} \N{MULTIPLICATION SIGN} {scale:.3g})"
         grid[len(rows) // 2, column].set_ylabel(unit)
         grid[-1, column].set_xlabel("frame")
-    for row, sequence in enumerate(rows):
-        _name_row(grid[row, -1], f"sequence {sequence}")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    for axes, sequence in zip(grid[:, -1], rows, strict=True):
+        _name_row(axes, f"sequence {sequence}")
+    _add_legend(figure, grid[0], columns=4 if count > 1 else 2)
     figure.suptitle("Inferred speed of the matched field against the true speed")
     return figure
+
+
+def _label(speeds: "xarray.DataArray", index: int) -> str:
+    return str(speeds[speeds.dims[-1]].values[index])
+
+
+def _add_legend(figure: Figure, panels: Iterable[Axes], *, columns: int) -> None:
+    named = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)
 
 
 def _unit(idata: "arviz.InferenceData", factor: str) -> str:
