@@ -22,7 +22,7 @@ ESTIMATORS: tuple[Estimator, ...] = (
 
 
 def make(
-    estimator: Estimator = "straight_through", **options: Any
+    estimator: Estimator = "straight_through", **options: object
 ) -> tuple[SparseTransformation, SparseTransformationGuide]:
     """Return a small model whose images depend strongly on the speeds, and its guide."""
     sizes = {"num_fields": K, "latent_dim": 4, "field_hidden_dim": 5, "decoder_hidden_dim": 8}
