@@ -33,11 +33,11 @@ def plot_activity(
         DataError: There are no spikes.
     """
     probability = group(idata, "posterior", variable).mean(("chain", "draw"))
-    panels = [("inferred fields", probability)]
+    panels = [("inferred", probability)]
     if "constant_data" in idata.groups() and variable in idata["constant_data"]:
-        panels.insert(0, ("true factors", idata["constant_data"][variable]))
+        panels.insert(0, ("true", idata["constant_data"][variable]))
     columns = checked_sequences(sequences, probability.shape[0])
-    heights = [max(3, values.shape[-1]) for _, values in panels]  # room for the labels
+    heights = [values.shape[-1] for _, values in panels]
     figure = new_figure(1.6 + 1.9 * len(columns), 1.2 + 0.24 * sum(heights))
     grid = figure.subplots(
         len(panels), len(columns), sharex=True, squeeze=False, height_ratios=heights

@@ -46,7 +46,7 @@ def plot_correlation(
     for row, column in ((r, c) for r in range(len(rows)) for c in range(len(columns))):
         value = matrix[row, column]
         colour = "white" if abs(value) > 0.6 else "black"
-        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
+        axes.text(column, row, f"{value:z.2f}", ha="center", va="center", color=colour)
     for row, column in enumerate(matching.field_of_factor):
         if column >= 0:
             corner = (float(column) - 0.5, row - 0.5)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -67,7 +68,7 @@ def plot_speeds(
     for axes, sequence in zip(grid[:, -1], rows, strict=True):
         _name_row(axes, f"sequence {sequence}")
     _add_legend(figure, grid[0], columns=4 if count > 1 else 2)
-    figure.suptitle("Inferred speed of the matched field against the true speed")
+    figure.suptitle("Speeds of matched fields against the truth")
     return figure
 
 
@@ -76,11 +77,11 @@ def _label(speeds: "xarray.DataArray", index: int) -> str:
 
 
 def _add_legend(figure: Figure, panels: Iterable[Axes], *, columns: int) -> None:
-    named = {}
+    named: dict[str, Artist] = {}
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()
         named |= dict(zip(labels, handles, strict=True))
-    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)
+    figure.legend([*named.values()], [*named], loc="outside lower center", ncols=columns)
 
 
 def _unit(idata: "arviz.InferenceData", factor: str) -> str:

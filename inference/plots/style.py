@@ -92,7 +92,7 @@ def checked_sequences(sequences: Sequence[int], count: int) -> list[int]:
 
 
 def label_ends(axes: Axes, lines: Sequence[Line2D], height: float) -> None:
-    """Write each line's label beside its last point, in its colour, no two on top of each other.
+    """Write the label of each line beside its end, in its colour, no two on top of each other.
 
     Args:
         axes: Where the lines are; their limits are final.
@@ -101,13 +101,12 @@ def label_ends(axes: Axes, lines: Sequence[Line2D], height: float) -> None:
     """
     bottom, top = axes.get_ylim()
     apart = (top - bottom) * _LINE_INCHES / height
-    ends = [tuple(float(np.asarray(values)[-1]) for values in line.get_data()) for line in lines]
-    order = np.argsort([y for _, y in ends])
-    at = _spread(np.clip([ends[index][1] for index in order], bottom, top), apart)
-    for index, y in zip(order, at, strict=True):
+    ends = np.clip([float(np.asarray(line.get_ydata())[-1]) for line in lines], bottom, top)
+    order = np.argsort(ends)
+    for index, y in zip(order, _spread(ends[order], apart), strict=True):
         axes.annotate(
             str(lines[index].get_label()),
-            (ends[index][0], y),
+            (axes.get_xlim()[1], y),
             xytext=(4, 0),
             textcoords="offset points",
             color=lines[index].get_color(),
