@@ -7,7 +7,7 @@ combines the results; its objective runs the model once with the proposals as a 
 | name | kind | gradient of the logits |
 |---|---|---|
 | `straight_through` | relaxed | that of the logistic relaxation at a temperature (biased) |
-| `hard_concrete` | relaxed | that of the stretched, clipped relaxation (Louizos et al. 2018; biased) |
+| `hard_concrete` | relaxed | that of the stretched, clipped one (Louizos et al. 2018; biased) |
 | `disarm` | proposes 2 | antithetic pairs (Dong et al. 2020; unbiased) |
 | `local_expectation` | proposes M + 1 | each of M spikes summed out given the others (unbiased) |
 | `enumerate` | proposes 2^M | exact |
@@ -108,7 +108,7 @@ def _attach(value: Tensor, zero_valued: Tensor) -> Tensor:
     return value + (zero_valued - zero_valued.detach())
 
 
-def _disarm(on: Tensor, logits: Tensor, event: torch.Size, reject_zero: bool) -> _Made:  # noqa: FBT001
+def _disarm(on: Tensor, logits: Tensor, event: torch.Size, reject_zero: bool) -> _Made:
     del event, reject_zero
     mirrored = 1 - uniform_given(on.to(logits.dtype), logits) > torch.sigmoid(-logits.detach())
     sign = torch.where(mirrored, -1.0, 1.0) * (on != mirrored)
@@ -121,7 +121,7 @@ def _disarm(on: Tensor, logits: Tensor, event: torch.Size, reject_zero: bool) ->
     return torch.stack([on, mirrored]), combine
 
 
-def _local_expectation(on: Tensor, logits: Tensor, event: torch.Size, reject_zero: bool) -> _Made:  # noqa: FBT001
+def _local_expectation(on: Tensor, logits: Tensor, event: torch.Size, reject_zero: bool) -> _Made:
     del event, reject_zero
     num_spikes = on.shape[-1]
     flip = torch.eye(num_spikes, dtype=torch.bool, device=on.device)
@@ -135,7 +135,7 @@ def _local_expectation(on: Tensor, logits: Tensor, event: torch.Size, reject_zer
     return torch.cat([on.unsqueeze(0), flipped]), combine
 
 
-def _enumerate(on: Tensor, logits: Tensor, event: torch.Size, reject_zero: bool) -> _Made:  # noqa: FBT001
+def _enumerate(on: Tensor, logits: Tensor, event: torch.Size, reject_zero: bool) -> _Made:
     num_spikes = on.shape[-1]
     if num_spikes > MAX_ENUMERATED_SPIKES:
         raise ConfigError(

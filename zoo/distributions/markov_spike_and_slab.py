@@ -2,15 +2,18 @@
 
 import itertools
 import math
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 from torch.distributions import Distribution, Independent, kl_divergence, register_kl
+from torch.distributions.constraints import Constraint
 from torch.nn.functional import logsigmoid, softplus
 
 from ..errors import ConfigError
+from .shapes import Shape
 from .spike_and_slab import SpikeAndSlab, log_normalizer_nonzero, log_slab
 
 __all__ = ["MarkovSpikeAndSlab"]
@@ -37,7 +40,7 @@ class MarkovSpikeAndSlab(TorchDistribution):
         reject_zero: Whether frames with every spike off are excluded.
     """
 
-    arg_constraints: dict[str, object] = {}
+    arg_constraints: ClassVar[dict[str, Constraint]] = {}
     support = constraints.independent(constraints.real, 2)
     has_rsample = False
 
@@ -52,7 +55,7 @@ class MarkovSpikeAndSlab(TorchDistribution):
         switch_on: float = 0.1,
         controls: int = 1,
         reject_zero: bool = False,
-        batch_shape: torch.Size = torch.Size(),
+        batch_shape: Shape = (),
         validate_args: bool | None = None,
     ) -> None:
         for name, value in (("initial", initial), ("stay", stay), ("switch_on", switch_on)):
@@ -64,7 +67,7 @@ class MarkovSpikeAndSlab(TorchDistribution):
         self.controls, self.reject_zero = controls, reject_zero
         self.slab = slab.expand(torch.Size([num_fields // controls]))
         event_shape = torch.Size([length, num_fields])
-        super().__init__(batch_shape, event_shape, validate_args=validate_args)
+        super().__init__(torch.Size(batch_shape), event_shape, validate_args=validate_args)
 
     def expand(  # type: ignore[override]  # torch leaves this method untyped
         self, batch_shape: torch.Size, _instance: object = None
@@ -93,9 +96,7 @@ class MarkovSpikeAndSlab(TorchDistribution):
             _log_odds(self.stay) - _log_odds(self.switch_on)
         )
 
-    def sample_spike(
-        self, sample_shape: torch.Size = torch.Size()
-    ) -> Bool[Tensor, "*sample frame field"]:
+    def sample_spike(self, sample_shape: Shape = ()) -> Bool[Tensor, "*sample frame field"]:
         """Draw which fields are on in each frame."""
         length, num_fields = self.event_shape
         location = self.slab.mean
@@ -111,7 +112,7 @@ class MarkovSpikeAndSlab(TorchDistribution):
             previous = spike
         return torch.stack(spikes, -2)
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Float[Tensor, "... frame field"]:
+    def sample(self, sample_shape: Shape = ()) -> Float[Tensor, "... frame field"]:
         """Draw speeds."""
         with torch.no_grad():
             spike = self.sample_spike(sample_shape)
@@ -168,7 +169,9 @@ def _log_odds(probability: float) -> float:
 
 
 @register_kl(Independent, MarkovSpikeAndSlab)
-def _kl_independent_markov(q: Independent, p: MarkovSpikeAndSlab) -> Float[Tensor, "*batch"]:
+def _kl_independent_markov(
+    q: "Independent[SpikeAndSlab]", p: MarkovSpikeAndSlab
+) -> Float[Tensor, "*batch"]:
     """KL of frames that are independent in the guide against a Markov prior.
 
     The prior's term of frame t is averaged over the guide's law of frame t - 1 in closed form, so

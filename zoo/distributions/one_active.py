@@ -1,12 +1,16 @@
 """One field active for a whole sequence: the coefficients of flow-factorized learning."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float, Int
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 from torch.distributions import Categorical, kl_divergence, register_kl
+from torch.distributions.constraints import Constraint
 
 from .estimators import Proposals
+from .shapes import Shape
 
 __all__ = ["OneActiveField"]
 
@@ -23,7 +27,7 @@ class OneActiveField(TorchDistribution):
         length: Number T of transitions.
     """
 
-    arg_constraints = {"logits": constraints.real_vector}
+    arg_constraints: ClassVar[dict[str, Constraint]] = {"logits": constraints.real_vector}
     support = constraints.independent(constraints.boolean, 2)
     has_rsample = True
 
@@ -57,7 +61,7 @@ class OneActiveField(TorchDistribution):
     def _speed(self, field: Tensor) -> Tensor:
         return self.speed_of(field, *self.event_shape).to(self.logits.dtype)
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Float[Tensor, "... frame field"]:
+    def rsample(self, sample_shape: Shape = ()) -> Float[Tensor, "... frame field"]:
         """Draw which field is active; gradients reach the logits only through `proposals`."""
         return self._speed(self.categorical.sample(torch.Size(sample_shape)))
 

@@ -5,12 +5,16 @@ times the cost of these, which matters because it is the largest tensor of a tra
 """
 
 import math
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
+from torch.distributions.constraints import Constraint
 from torch.nn.functional import binary_cross_entropy_with_logits
+
+from .shapes import Shape
 
 __all__ = ["PixelBernoulli", "PixelNormal"]
 
@@ -22,7 +26,9 @@ class PixelBernoulli(TorchDistribution):
         logits: Log-odds of each pixel.
     """
 
-    arg_constraints = {"logits": constraints.independent(constraints.real, 3)}
+    arg_constraints: ClassVar[dict[str, Constraint]] = {
+        "logits": constraints.independent(constraints.real, 3)
+    }
     support = constraints.independent(constraints.unit_interval, 3)
 
     def __init__(
@@ -46,7 +52,7 @@ class PixelBernoulli(TorchDistribution):
         """Mean image."""
         return torch.sigmoid(self.logits)
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw black-and-white images."""
         with torch.no_grad():
             return torch.bernoulli(self.mean.expand(torch.Size(sample_shape) + self.logits.shape))
@@ -66,7 +72,7 @@ class PixelNormal(TorchDistribution):
         scale: Standard deviation of every pixel.
     """
 
-    arg_constraints = {
+    arg_constraints: ClassVar[dict[str, Constraint]] = {
         "loc": constraints.independent(constraints.real, 3),
         "scale": constraints.positive,
     }
@@ -95,7 +101,7 @@ class PixelNormal(TorchDistribution):
         """Mean image."""
         return self.loc
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw noisy images."""
         shape = torch.Size(sample_shape) + self.loc.shape
         return self.loc + self.scale * torch.randn(

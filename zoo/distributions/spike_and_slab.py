@@ -1,14 +1,18 @@
 """Spike and slab: a point mass at zero plus a density, with hard samples and an analytic KL."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Bool, Float
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, kl_divergence, register_kl
+from torch.distributions.constraints import Constraint
 from torch.nn.functional import logsigmoid, softplus
 
 from ..errors import ConfigError
 from .estimators import Estimator, Proposals, propose, surrogate_spike
+from .shapes import Shape
 
 __all__ = ["SpikeAndSlab", "log_normalizer_nonzero"]
 
@@ -17,7 +21,7 @@ class SpikeAndSlab(TorchDistribution):
     """A vector of K speeds, each zero (spike off) or drawn from a slab (spike on).
 
     `value_k = spike_k * slab_k` with `spike_k ~ Bernoulli(sigmoid(logit_k))`. Densities are with
-    respect to a mixed base measure, a point mass at zero plus Lebesgue measure, for each coordinate.
+    respect to a mixed base measure for each coordinate, a point mass at zero plus Lebesgue measure.
     Samples are hard: exactly zero where the spike is off. Gradients reach the logits through the
     estimator named, whose bias and variance differ; the value of a loss is never relaxed.
 
@@ -32,7 +36,7 @@ class SpikeAndSlab(TorchDistribution):
         temperature: Temperature of the relaxed estimators; a tensor, so that schedules can move it.
     """
 
-    arg_constraints = {"logits": constraints.real_vector}
+    arg_constraints: ClassVar[dict[str, Constraint]] = {"logits": constraints.real_vector}
     support = constraints.real_vector
     has_rsample = True
 
@@ -54,8 +58,8 @@ class SpikeAndSlab(TorchDistribution):
             raise ConfigError(f"{num_fields} spikes cannot share slabs among {controls} controls.")
         if reject_zero and estimator in ("disarm", "local_expectation"):
             raise ConfigError(
-                f"estimator={estimator!r} switches single spikes off, which may leave none on. With "
-                "reject_zero choose 'straight_through', 'hard_concrete' or 'enumerate'."
+                f"estimator={estimator!r} switches single spikes off, which may leave none on. "
+                "With reject_zero choose 'straight_through', 'hard_concrete' or 'enumerate'."
             )
         batch = torch.broadcast_shapes(logits.shape[:-1], slab.batch_shape[:-1])
         self.logits = logits.expand(*batch, num_fields)
@@ -116,7 +120,7 @@ class SpikeAndSlab(TorchDistribution):
     def _repeat(self, per_slab: Tensor) -> Tensor:
         return torch.cat([per_slab] * self.controls, -1) if self.controls > 1 else per_slab
 
-    def sample_spike(self, sample_shape: torch.Size = torch.Size()) -> Bool[Tensor, "... field"]:
+    def sample_spike(self, sample_shape: Shape = ()) -> Bool[Tensor, "... field"]:
         """Draw which spikes are on."""
         with torch.no_grad():
             shape = torch.Size(sample_shape) + self.logits.shape
@@ -136,12 +140,12 @@ class SpikeAndSlab(TorchDistribution):
         index = torch.arange(spike.shape[-1], device=spike.device)
         return torch.where(index > first.unsqueeze(-1), spike, index == first.unsqueeze(-1))
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Float[Tensor, "... field"]:
+    def rsample(self, sample_shape: Shape = ()) -> Float[Tensor, "... field"]:
         """Draw speeds; gradients reach the slab's parameters and, by the estimator, the logits."""
         return self.rsample_parts(sample_shape)[0]
 
     def rsample_parts(
-        self, sample_shape: torch.Size = torch.Size()
+        self, sample_shape: Shape = ()
     ) -> tuple[Float[Tensor, "... field"], Float[Tensor, "... field"]]:
         """Draw speeds together with slab values, which exist also where the spike is off."""
         hard = self.sample_spike(sample_shape).to(self.logits.dtype)

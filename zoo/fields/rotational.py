@@ -14,10 +14,10 @@ __all__ = ["RotationalField"]
 class RotationalField(AbstractField):
     """K fields `r_k = (B_k - B_k') grad h_k(z)`, divergence-free by construction.
 
-    `h_k(z) = sum_h w_kh log cosh(W_kh . z + b_kh) + z' diag(s_k) z / 2`. The divergence is the trace
-    of an antisymmetric matrix times a symmetric one, which is zero; densities ride along unchanged.
-    With `s_k > 0` the quadratic part moves points on closed orbits, never outwards. The reference
-    only penalises divergence (see `PenalisedField`).
+    `h_k(z) = sum_h w_kh log cosh(W_kh . z + b_kh) + z' diag(s_k) z / 2`. The divergence is the
+    trace of an antisymmetric matrix times a symmetric one, which is zero; densities ride along
+    unchanged. With `s_k > 0` the quadratic part keeps points on ellipsoids, never outwards. The
+    reference only penalises divergence (see `PenalisedField`).
 
     Args:
         num_fields: Number K of fields.
