@@ -20,9 +20,8 @@ def test_one_field_is_active_in_every_frame() -> None:
 def test_one_active_field_is_a_categorical() -> None:
     logits, other = torch.randn(5, K), torch.randn(5, K)
     law, field = OneActiveField(logits, length=T), torch.tensor([0, 1, 2, 1, 0])
-    assert torch.equal(
-        law.log_prob(law.as_speed(field)), Categorical(logits=logits).log_prob(field)
-    )
+    speed = OneActiveField.speed_of(field, T, K)
+    assert torch.equal(law.log_prob(speed), Categorical(logits=logits).log_prob(field))
     divergence = kl_divergence(law, OneActiveField(other, length=T))
     expected = kl_divergence(Categorical(logits=logits), Categorical(logits=other))
     assert torch.equal(divergence, expected)
