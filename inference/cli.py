@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -159,13 +158,10 @@ def _fit(chosen: Any) -> None:  # noqa: ANN401 - a jsonargparse namespace
     entry = Entry.named(chosen.entry)
     words = chosen[chosen.entry]
     folder = Path(words.out)
-    if folder.exists() and any(folder.iterdir()):
-        if not words.overwrite:
-            raise ConfigError(
-                f"{folder} already holds files. Choose another --out, or pass --overwrite."
-            )
-        if (folder / "config.json").is_file():
-            shutil.rmtree(folder)
+    if folder.exists() and any(folder.iterdir()) and not words.overwrite:
+        raise ConfigError(
+            f"{folder} already holds files. Choose another --out, or pass --overwrite."
+        )
     Job(
         entry=entry,
         data=_options(DataOptions, words),

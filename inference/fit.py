@@ -42,8 +42,8 @@ class FitOptions(AbstractConfig):
     Attributes:
         max_steps: Number of optimizer steps.
         batch_size: Number of data in a step.
-        learning_rate: Peak of Adam's learning rate: it warms up over the first 2% of the steps and
-            falls as a cosine over the second half.
+        learning_rate: Peak of Adam's learning rate: it warms up over the first 100 steps (at most
+            a tenth of all) and falls as a cosine over the second half.
         gradient_norm: Gradients longer than this are shortened to it.
         seed: Of batches and of the guide's draws.
         log_every: Number of steps between two rows of the history.
@@ -63,10 +63,10 @@ class FitOptions(AbstractConfig):
         for name in ("learning_rate", "gradient_norm"):
             self.require(getattr(self, name) > 0, name, "positive")
 
-    def learning_rate_at(self, fraction: float) -> float:
-        """Return the learning rate when `fraction` of training is done."""
-        warm = min(1.0, fraction / 0.02)
-        late = max(0.0, 2 * fraction - 1)
+    def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate after `step` steps."""
+        warm = min(1.0, (step + 1) / min(100, 1 + self.max_steps // 10))
+        late = max(0.0, 2 * step / self.max_steps - 1)
         return self.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * late)))
 
 
@@ -107,7 +107,7 @@ def fit(
     train = as_split(getattr(data, "train", data))
     validation = getattr(data, "validation", None)
     with torch.random.fork_rng(), pyro.validation_enabled(False):
-        pyro.set_rng_seed(options.seed)
+        torch.manual_seed(options.seed)
         with pyro.settings.context(module_local_params=True):
             trainer = _Trainer(model, guide, train, options)
             history = list(_recorded(trainer, validation, progress=progress))
@@ -188,7 +188,7 @@ class _Trainer:
             terms.objective.backward()
             nn.utils.clip_grad_norm_(self.parameters, self.options.gradient_norm)
             for group in self.optimizer.param_groups:
-                group["lr"] = self.options.learning_rate_at(fraction)
+                group["lr"] = self.options.learning_rate_at(step)
             self.optimizer.step()
             yield step + 1, terms
         self.elbo.eval()

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyro
 import torch
 
 from ..guides.registry import Entry
@@ -44,7 +43,7 @@ def build(
     """
     shape = {"image_shape": data.image_shape, "length": data.length}
     with torch.random.fork_rng():
-        pyro.set_rng_seed(seed)
+        torch.manual_seed(seed)
         made = entry.model(entry.model.Config.from_dict(shape | model))
         return made, entry.guide(made, entry.guide.Config.from_dict(guide))
 

@@ -3,18 +3,78 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
 
 from ..zoo.datasets import AbstractSplit
-from .run import Run
+from .forecast import forecast
+from .metrics.matching import match_fields, sparse_mean
+from .posterior import predict_mean
+from .run import Run, write_whole
 
 if TYPE_CHECKING:
     import arviz
+    from matplotlib.figure import Figure
 
 __all__ = ["draw_pictures"]
+
+_NAMES = ("training", "frames", "activity", "speeds", "correlation")
+_SHOWN = 3
 
 
 def draw_pictures(
     run: Run, split: AbstractSplit, idata: arviz.InferenceData, folder: Path, *, seed: int
 ) -> None:
-    """Draw what the model, the data and their truth offer, as PNG files in `folder`."""
+    """Draw what the model, the data and their truth offer, as PNG files in `folder`.
+
+    Args:
+        run: The run.
+        split: Held-out sequences.
+        idata: The posterior of the same sequences.
+        folder: Where the files go.
+        seed: Of the draw that frames are reconstructed from.
+    """
+    from .plots import plot_activity, plot_correlation, plot_training
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _NAMES:
+        (folder / f"{name}.png").unlink(missing_ok=True)
+    columns = {name: [row[name] for row in run.history] for name in run.history[0]}
+    _save(plot_training(columns), folder / "training.png")
+    _save(_frames(run, split, seed), folder / "frames.png")
+    if "spike" not in idata["posterior"]:
+        return
+    shown = range(min(_SHOWN, len(split)))
+    _save(plot_activity(idata, sequences=shown), folder / "activity.png")
+    truth = idata["constant_data"] if "constant_data" in idata.groups() else {}
+    if "speed" in truth:
+        from .plots import plot_speeds
+
+        _save(plot_speeds(idata, sequences=shown), folder / "speeds.png")
+        speed = sparse_mean(idata["posterior"]["speed"].to_numpy()[0])
+        figure = plot_correlation(
+            match_fields(speed, truth["speed"].to_numpy()),
+            factors=truth["factor"].to_numpy().tolist(),
+            fields=idata["posterior"]["field"].to_numpy().tolist(),
+        )
+        _save(figure, folder / "correlation.png")
+
+
+def _frames(run: Run, split: AbstractSplit, seed: int) -> Figure:
+    """Draw frames seen, reconstructed from all of them, and forecast from the first half."""
+    from .plots import plot_frames
+
+    images = split.batch(torch.arange(min(_SHOWN, len(split))))["images"]
+    reconstructed = predict_mean(run.model, run.guide, {"images": images}, draws=8, seed=seed)
+    seen = (images.shape[1] + 1) // 2
+    carried = None
+    if seen >= 2 and any("time" in axes for axes in cast(Any, run.model).dims.values()):
+        carried = forecast(run.model, run.guide, images, seen=seen, seed=seed)
+    return plot_frames(
+        images, reconstructed, carried, seen_frames=seen, sequences=range(len(images))
+    )
+
+
+def _save(figure: Figure, path: Path) -> None:
+    write_whole(path, lambda beside: figure.savefig(beside, format="png"))

@@ -90,7 +90,8 @@ class SparseTransformation(nn.Module):
             switch_on: Probability that a spike that is off goes on.
             reject_zero: Whether something always moves.
             likelihood: Of pixels.
-            image_scale: Standard deviation of Gaussian pixels.
+            image_scale: Standard deviation of Gaussian pixels; where training starts if learned.
+            learn_image_scale: Whether that standard deviation is learned.
             method: Solver of the transport equation.
             steps_per_frame: Number of solver steps for each frame.
             kl: "path", or "paper" to add the density matching.
@@ -116,6 +117,7 @@ class SparseTransformation(nn.Module):
         reject_zero: bool = False
         likelihood: Literal["bernoulli", "normal"] = "bernoulli"
         image_scale: float = 0.1
+        learn_image_scale: bool = False
         method: Method = "rk4"
         steps_per_frame: int = 1
         kl: Literal["path", "paper"] = "path"
@@ -149,6 +151,9 @@ class SparseTransformation(nn.Module):
         self.rotational: AbstractField = rotational(*sizes)
         self.decoder = ImageDecoder(
             config.latent_dim, config.image_shape, config.decoder_hidden_dim
+        )
+        self.log_image_scale = nn.Parameter(
+            torch.tensor(config.image_scale).log(), requires_grad=config.learn_image_scale
         )
         self.force = mlp([config.latent_dim + 1, 32, 1]) if config.hamilton_jacobi else None
         self.log_diffusion: nn.Parameter | None = None
@@ -246,8 +251,7 @@ class SparseTransformation(nn.Module):
         pixels = self.decoder(latent)
         if self.config.likelihood == "bernoulli":
             return PixelBernoulli(pixels).to_event(1)
-        scale = self.zero + self.config.image_scale
-        return PixelNormal(torch.sigmoid(pixels), scale).to_event(1)
+        return PixelNormal(torch.sigmoid(pixels), self.log_image_scale.exp()).to_event(1)
 
     def forward(
         self,
@@ -290,7 +294,7 @@ class SparseTransformation(nn.Module):
             Every site by name.
         """
         with torch.no_grad(), torch.random.fork_rng():
-            pyro.set_rng_seed(seed)
+            torch.manual_seed(seed)
             trace = pyro.poutine.trace(self).get_trace(size=count)
         drawn: dict[str, Any] = {name: trace.nodes[name]["value"] for name in self.dims}
         return drawn

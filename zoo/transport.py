@@ -65,7 +65,7 @@ def transport(
     start: float = 0.0,
     tolerance: float = 1e-5,
     adjoint: bool = False,
-    limit: float = 1e4,
+    limit: float = 1e6,
 ) -> Transported:
     """Carry points along `dz/dt = sum_k speed_k(t) v_k(z, t)`, with speeds constant in a frame.
 

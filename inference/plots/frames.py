@@ -1,4 +1,4 @@
-"""Frames side by side: seen, reconstructed, and carried forward from the first."""
+"""Frames side by side: seen, reconstructed, and forecast."""
 
 from collections.abc import Sequence
 
@@ -21,8 +21,9 @@ _INCHES = 0.62  # of a frame's longer side
 def plot_frames(
     seen: Shaped[Array, "..."],
     reconstructed: Shaped[Array, "..."],
-    carried: Shaped[Array, "..."] | None = None,
+    forecast: Shaped[Array, "..."] | None = None,
     *,
+    seen_frames: int = 0,
     sequences: Sequence[int] = (0, 1, 2),
 ) -> Figure:
     """Draw frames of a few sequences, one row for what was seen and one for each prediction.
@@ -30,7 +31,9 @@ def plot_frames(
     Args:
         seen: Frames, `(sequence, frame, channel, height, width)` in [0, 1]; 1 or 3 channels.
         reconstructed: What the model makes of them, of the same shape.
-        carried: The first frame's latent carried forward and decoded, of the same shape.
+        forecast: What the model expects after the first `seen_frames`, of the same shape; None
+            leaves the row out.
+        seen_frames: How many frames the forecast was made from; the row starts after them.
         sequences: Which sequences.
 
     Raises:
@@ -38,8 +41,8 @@ def plot_frames(
         DataError: Shapes differ, a number is not finite, or there are 2 or more than 3 channels.
     """
     named = {"seen": seen, "reconstructed": reconstructed}
-    if carried is not None:
-        named["carried forward"] = carried
+    if forecast is not None:
+        named[f"forecast from {seen_frames}"] = forecast
     images = {name: checked(values, name, _AXES) for name, values in named.items()}
     shapes = {name: values.shape for name, values in images.items()}
     shape = shapes["seen"]
@@ -51,6 +54,7 @@ def plot_frames(
     figure = new_figure(width + 1.15, len(rows) * (height + 0.3) + 0.55)
     for index, axes in enumerate(figure.subplots(len(rows), 1, squeeze=False)[:, 0]):
         strips = np.stack([values[rows[index]] for values in images.values()])
+        strips[2:, :seen_frames] = 1.0
         _draw_strips(axes, strips, list(images))
         axes.set_title(f"sequence {rows[index]}", loc="left")
     axes.set_xlabel("frame")

@@ -1,5 +1,6 @@
 """Multilayer perceptrons, and the decoder and encoder of images that are built from them."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ __all__ = ["ImageDecoder", "ImageEncoder", "mlp"]
 def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.SiLU) -> nn.Sequential:
     """Return linear layers of the given sizes with activations between them."""
     layers: list[nn.Module] = []
-    for width_in, width_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for width_in, width_out in itertools.pairwise(sizes):
         layers += [nn.Linear(width_in, width_out), activation()]
     return nn.Sequential(*layers[:-1])
 

@@ -136,12 +136,12 @@ def test_every_correlation_is_written_and_every_match_boxed(idata: arviz.Inferen
 
 def test_frames_show_the_pixels_as_they_are() -> None:
     seen, reconstructed, carried = torch.rand(3, 2, 4, 1, 5, 5)
-    axes = plot_frames(seen, reconstructed, carried, sequences=[1]).axes[0]
+    axes = plot_frames(seen, reconstructed, carried, seen_frames=2, sequences=[1]).axes[0]
     canvas = np.asarray(axes.images[0].get_array())
     np.testing.assert_allclose(canvas[:5, :5], seen[1, 0, 0])
     np.testing.assert_allclose(canvas[-5:, -5:], carried[1, 3, 0])
     names = [label.get_text() for label in axes.get_yticklabels()]
-    assert names == ["seen", "reconstructed", "carried forward"]
+    assert names == ["seen", "reconstructed", "forecast from 2"]
 
 
 def test_training_reads_rows_and_columns_alike() -> None:
