@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import pyro
+import torch
 from jaxtyping import Float
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
@@ -61,5 +62,5 @@ class VariationalAutoencoderGuide(nn.Module):
     ) -> None:
         """Draw the latents of every frame."""
         count = images.shape[-5]
-        with pyro.plate("sequence", size or count, subsample_size=count, dim=-1):
+        with pyro.plate("sequence", size or count, subsample=torch.arange(count), dim=-1):
             pyro.sample("z", self.latent_posterior(images))

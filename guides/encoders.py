@@ -49,7 +49,7 @@ class TransitionEncoder(nn.Module):
 
     def forward(
         self, features: Float[Tensor, "batch frame feature"]
-    ) -> Float[Tensor, "batch time feature"]:
+    ) -> Float[Tensor, "batch time transition_feature"]:
         """Return the features of each transition."""
         pairs = torch.cat([features[..., :-1, :], features[..., 1:, :]], -1)
         compared: Tensor = self.compare(pairs)

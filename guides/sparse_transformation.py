@@ -128,7 +128,7 @@ class SparseTransformationGuide(nn.Module):
         """
         count = images.shape[-5]
         features = self.frames(images)
-        with pyro.plate(SEQUENCE, size or count, subsample_size=count, dim=-1):
+        with pyro.plate(SEQUENCE, size or count, subsample=torch.arange(count), dim=-1):
             pyro.sample(START, self.start_posterior(features))
             if field is None:
                 pyro.sample(SPEED, self.speed_posterior(features))

@@ -96,15 +96,23 @@ class Elbo(nn.Module):
                 if proposals is not None:
                     log_prob = proposals[1].combine(log_prob)
                 likelihood[name] = _total(log_prob, site) / size
-        return self._collect(likelihood, kl, self._penalties(drawn), kl_weight or {})
+        penalty = self._penalties(sites, drawn, proposals)
+        return self._collect(likelihood, kl, penalty, kl_weight or {})
 
-    def _penalties(self, drawn: Mapping[str, Any]) -> dict[str, Tensor]:
+    def _penalties(
+        self,
+        sites: Mapping[str, Any],
+        drawn: Mapping[str, Any],
+        proposals: tuple[str, Any] | None,
+    ) -> dict[str, Tensor]:
         penalties: Any = getattr(self.model, "penalties", None)
         if penalties is None:
             return {}
-        values = {name: site["value"] for name, site in drawn.items()}
-        log_prob = _LazyLogProb(drawn)
-        return {k: v.mean() for k, v in penalties(values, log_prob).items()}
+        values = {name: site["value"] for name, site in sites.items() if _is_sampled(site)}
+        found = penalties(values, _LazyLogProb(drawn))
+        if proposals is not None:
+            found = {name: proposals[1].combine(term) for name, term in found.items()}
+        return {name: term.mean() for name, term in found.items()}
 
     def _collect(
         self,
@@ -137,6 +145,10 @@ class _LazyLogProb(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._drawn)
+
+
+def _is_sampled(site: Any) -> bool:  # noqa: ANN401 - a site of a Pyro trace
+    return _is_latent(site) or _is_observed(site)
 
 
 def _is_latent(site: Any) -> bool:  # noqa: ANN401 - a site of a Pyro trace

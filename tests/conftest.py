@@ -12,14 +12,16 @@ from beartype import beartype
 
 # Data sets check the shapes of users' arrays themselves, with errors of their own.
 CHECKED = (
-    "mutoscope.guides.sparse_transformation",
+    "mutoscope.guides",
     "mutoscope.inference.elbo",
+    "mutoscope.zoo.baselines",
     "mutoscope.zoo.config",
     "mutoscope.zoo.distributions",
     "mutoscope.zoo.fields",
     "mutoscope.zoo.flow_penalties",
     "mutoscope.zoo.nets",
     "mutoscope.zoo.slabs",
+    "mutoscope.zoo.sparse_transformation",
     "mutoscope.zoo.transport",
 )
 

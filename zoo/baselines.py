@@ -83,6 +83,6 @@ class VariationalAutoencoder(nn.Module):
         """Run the generative story; see `SparseTransformation.forward` for the arguments."""
         count = (size or 1) if images is None else images.shape[-5]
         frames = self.config.length if images is None else images.shape[-4]
-        with pyro.plate("sequence", size or count, subsample_size=count, dim=-1):
+        with pyro.plate("sequence", size or count, subsample=torch.arange(count), dim=-1):
             latent = pyro.sample("z", self.latent_prior(frames))
             return pyro.sample("images", self.image_likelihood(latent), obs=images)

@@ -8,18 +8,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .fields import AbstractFlow, PotentialField
-from .transport import transport
+from .transport import Method, transport
 
 __all__ = ["density_mismatch", "hamilton_jacobi_residual"]
 
 
 def density_mismatch(
     flow: AbstractFlow,
-    start: Float[Tensor, "*batch latent"],
-    speed: Float[Tensor, "*batch time field"],
-    start_log_prob: Float[Tensor, "*batch"],
+    start: Float[Tensor, "*#batch latent"],
+    speed: Float[Tensor, "*#batch time field"],
+    start_log_prob: Float[Tensor, "*#batch"],
     diffusion: Float[Tensor, " coefficient"],
-) -> Float[Tensor, "*batch"]:
+    *,
+    method: Method = "rk4",
+    steps_per_frame: int = 1,
+) -> Float[Tensor, "*_"]:
     """Return `sum_t log q_t(z_t) - log p_t(z_t)`, the published density matching.
 
     The prior flow of Song et al. 2023 diffuses N(0, I), which has the closed form
@@ -32,8 +35,12 @@ def density_mismatch(
         speed: Speeds of each transition; under double control, both halves diffuse.
         start_log_prob: The guide's log-density of `start`.
         diffusion: Coefficient D_k of each field.
+        method: Solver, see `transport`.
+        steps_per_frame: Its number of steps for each frame.
     """
-    moved = transport(flow, start, speed, density=True)
+    moved = transport(
+        flow, start, speed, method=method, steps_per_frame=steps_per_frame, density=True
+    )
     rate = diffusion.repeat(speed.shape[-1] // len(diffusion))
     variance = 1 + 2 * (speed.abs() * rate).sum(-1).cumsum(-1)
     latent, change = moved.latent[..., 1:, :], cast(Tensor, moved.log_density)
@@ -50,8 +57,8 @@ def hamilton_jacobi_residual(
 ) -> Float[Tensor, "*batch"]:
     """Return the mean squared residual of `d_t u + |grad u|^2 / 2 = f <= 0` along a path.
 
-    Adds the published initial condition `|grad u(z, 0)|^2` of the first frame. Residuals are those
-    of single sequences (the authors' code sums time derivatives over the batch).
+    Adds the published initial condition, no velocity one frame before the first transition begins.
+    Residuals are those of single sequences; the authors' code sums time derivatives over a batch.
 
     Args:
         potential: The potentials u_k.
@@ -60,7 +67,7 @@ def hamilton_jacobi_residual(
     """
     times = torch.arange(latent.shape[-2], dtype=latent.dtype, device=latent.device)
     residual, _ = hamilton_jacobi_terms(potential, latent, times, force)
-    initial = potential(latent[..., 0, :], times[0]).square().sum(-1).mean(-1)
+    initial = potential(latent[..., 0, :], times[0] - 1).square().sum(-1).mean(-1)
     return residual.square().mean((-1, -2)) + initial
 
 

@@ -137,6 +137,11 @@ class SparseTransformation(nn.Module):
             self.require(self.steps_per_frame >= 1, "steps_per_frame", "at least 1")
             self.require(self.hamilton_jacobi >= 0, "hamilton_jacobi", "zero or positive")
             self.require(
+                self.activity == "sparse" or self.control == "single",
+                "control",
+                "'single' with activity='one'",
+            )
+            self.require(
                 not self.hamilton_jacobi or self.time_dependent,
                 "hamilton_jacobi",
                 "0 unless time_dependent is true (it would drive static potentials to zero)",
@@ -146,7 +151,9 @@ class SparseTransformation(nn.Module):
         super().__init__()
         self.config = config
         sizes = config.num_fields, config.latent_dim, config.field_hidden_dim
-        self.potential = PotentialField(*sizes, time_dependent=config.time_dependent)
+        self.potential = PotentialField(
+            *sizes, time_dependent=config.time_dependent, balanced=config.hamilton_jacobi > 0
+        )
         rotational = RotationalField if config.rotation == "exact" else PenalisedField
         self.rotational: AbstractField = rotational(*sizes)
         self.decoder = ImageDecoder(
@@ -234,8 +241,8 @@ class SparseTransformation(nn.Module):
         )
 
     def path(
-        self, start: Float[Tensor, "*batch latent"], speed: Float[Tensor, "*batch time field"]
-    ) -> Float[Tensor, "*batch frame latent"]:
+        self, start: Float[Tensor, "*#batch latent"], speed: Float[Tensor, "*#batch time field"]
+    ) -> Float[Tensor, "*_ frame latent"]:
         """Return the latent at every frame, carried from `start` at the given speeds."""
         config = self.config
         return transport(
@@ -256,7 +263,7 @@ class SparseTransformation(nn.Module):
     def forward(
         self,
         images: Float[Tensor, "*batch frame channel height width"] | None = None,
-        field: Int[Tensor, "*batch"] | None = None,
+        field: Int[Tensor, "..."] | None = None,
         *,
         size: int | None = None,
     ) -> Tensor:
@@ -269,7 +276,7 @@ class SparseTransformation(nn.Module):
         """
         count = (size or 1) if images is None else images.shape[-5]
         transitions = (self.config.length if images is None else images.shape[-4]) - 1
-        with pyro.plate(SEQUENCE, size or count, subsample_size=count, dim=-1):
+        with pyro.plate(SEQUENCE, size or count, subsample=torch.arange(count), dim=-1):
             start = pyro.sample(START, self.start_prior())
             speed = pyro.sample(
                 SPEED, self.speed_prior(transitions), obs=self._known_speed(field, transitions)
@@ -301,12 +308,12 @@ class SparseTransformation(nn.Module):
 
     def penalties(
         self, latents: Mapping[str, Tensor], guide_log_prob: Mapping[str, Tensor]
-    ) -> dict[str, Float[Tensor, "*batch"]]:
+    ) -> dict[str, Float[Tensor, "..."]]:
         """Return the terms that the objective subtracts but that are no part of the ELBO.
 
         Args:
-            latents: The guide's draw of each site.
-            guide_log_prob: Its log-density.
+            latents: The value of each site, drawn by the guide or observed.
+            guide_log_prob: The guide's log-density of those that it drew.
         """
         config, flow = self.config, self.flow()
         penalties = {}
@@ -317,6 +324,8 @@ class SparseTransformation(nn.Module):
                 latents[SPEED],
                 guide_log_prob[START],
                 self.log_diffusion.exp(),
+                method=config.method,
+                steps_per_frame=config.steps_per_frame,
             )
         if config.hamilton_jacobi or config.rotation == "penalised":
             latent = self.path(latents[START], latents[SPEED])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from mutoscope.guides import Entry
 from mutoscope.inference.forecast import forecast
 from mutoscope.zoo.errors import ConfigError

@@ -15,8 +15,9 @@ __all__ = ["PotentialField"]
 class PotentialField(AbstractField):
     """K gradient fields `v_k = grad u_k(z, t)`, curl-free by construction.
 
-    `u_k(z, t) = sum_h w_kh log cosh(W_kh . z + b_kh + c_kh t)`, so gradient, Laplacian and time
-    derivative are closed forms, and velocities are bounded: points cannot run off exponentially.
+    `u_k(z, t) = sum_h w_kh log cosh(W_kh . z + b_kh + c_kh t) + e_k t`, so gradient, Laplacian and
+    time derivative are closed forms, and velocities are bounded: points cannot run off
+    exponentially. The last term moves nothing; it is what a Hamilton-Jacobi equation balances.
     The potentials play the role of `u^k` in Song et al. 2024 (arXiv:2410.05564).
 
     Args:
@@ -24,6 +25,7 @@ class PotentialField(AbstractField):
         latent_dim: Dimension D of the latent space.
         hidden_dim: Number H of ridge functions of each potential.
         time_dependent: Whether potentials change with time (learns `c`).
+        balanced: Whether to learn `e` too, which only a Hamilton-Jacobi penalty can.
         scale: Typical length of a velocity where `|z|^2 = D`, at initialisation.
     """
 
@@ -34,6 +36,7 @@ class PotentialField(AbstractField):
         hidden_dim: int = 32,
         *,
         time_dependent: bool = False,
+        balanced: bool = False,
         scale: float = 0.3,
     ) -> None:
         super().__init__()
@@ -43,6 +46,7 @@ class PotentialField(AbstractField):
         self.bias = nn.Parameter(torch.randn(hidden))
         drift = torch.randn(hidden) * 0.1 if time_dependent else torch.zeros(hidden)
         self.drift = nn.Parameter(drift, requires_grad=time_dependent)
+        self.rate = nn.Parameter(torch.zeros(num_fields), requires_grad=balanced)
         self.weight = nn.Parameter(torch.randn(hidden) * scale * math.sqrt(2 / hidden_dim))
 
     def flow(self) -> RidgeFlow:
@@ -63,12 +67,12 @@ class PotentialField(AbstractField):
         """Return the potential `u_k(z, t)` of every field at `latent` `(*batch, D)`."""
         argument = self._arguments(latent, time).abs()
         log_cosh = argument + torch.log1p(torch.exp(-2 * argument)) - math.log(2)
-        return (self.weight * log_cosh).sum(-1)
+        return (self.weight * log_cosh).sum(-1) + self.rate * torch.as_tensor(time).squeeze(-1)
 
     def time_derivative(self, latent: Tensor, time: Tensor) -> Float[Tensor, "*batch field"]:
         """Return the partial derivative of every potential with respect to time, per frame."""
         slope = torch.tanh(self._arguments(latent, time))
-        return (self.weight * self.drift * slope).sum(-1)
+        return (self.weight * self.drift * slope).sum(-1) + self.rate
 
     def laplacian(self, latent: Tensor, time: Tensor) -> Float[Tensor, "*batch field"]:
         """Return the Laplacian of every potential, which is its field's divergence."""
