@@ -82,8 +82,8 @@ def fit(
 ) -> Run:
     """Train a guide and a model together by maximising the ELBO.
 
-    Schedules that the model declares (`kl_schedule`, a weight for the KL of each site) and that the
-    guide declares (`schedules`, buffers by name) are driven over the course of training.
+    Schedules that model and guide declare (`schedules`, buffers by name) and those of the model's
+    `kl_schedule`, a weight for the KL of each site, are driven over the course of training.
 
     Args:
         model: A Pyro model that keeps the contract.
@@ -169,7 +169,11 @@ class _Trainer:
         self.parameters = [p for p in self.elbo.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=options.learning_rate, fused=True)
         self.kl_schedule: Mapping[str, Schedule] = getattr(model, "kl_schedule", {})
-        self.schedules: Mapping[str, Schedule] = getattr(guide, "schedules", {})
+        self.scheduled = [
+            (module.get_buffer(name), schedule)
+            for module in (model, guide)
+            for name, schedule in getattr(module, "schedules", {}).items()
+        ]
 
     def _batches(self) -> Iterator[Tensor]:
         """Yield shuffled indices for ever; every epoch sees each datum once."""
@@ -194,8 +198,8 @@ class _Trainer:
         self.elbo.eval()
 
     def _loss(self, batch: dict[str, Tensor], fraction: float) -> ElboTerms:
-        for name, schedule in self.schedules.items():
-            self.elbo.guide.get_buffer(name).fill_(schedule.at(fraction))
+        for buffer, schedule in self.scheduled:
+            buffer.fill_(schedule.at(fraction))
         weight = {site: schedule.at(fraction) for site, schedule in self.kl_schedule.items()}
         terms: ElboTerms = self.elbo(batch, size=len(self.data), kl_weight=weight)
         return terms

@@ -10,7 +10,12 @@ from torch import Tensor, nn
 from .fields import AbstractFlow, PotentialField
 from .transport import Method, transport
 
-__all__ = ["density_mismatch", "hamilton_jacobi_residual"]
+__all__ = [
+    "density_mismatch",
+    "hamilton_jacobi_residual",
+    "hamilton_jacobi_terms",
+    "initial_motion",
+]
 
 
 def density_mismatch(
@@ -57,7 +62,6 @@ def hamilton_jacobi_residual(
 ) -> Float[Tensor, "*batch"]:
     """Return the mean squared residual of `d_t u + |grad u|^2 / 2 = f <= 0` along a path.
 
-    Adds the published initial condition, no velocity one frame before the first transition begins.
     Residuals are those of single sequences; the authors' code sums time derivatives over a batch.
 
     Args:
@@ -67,8 +71,22 @@ def hamilton_jacobi_residual(
     """
     times = torch.arange(latent.shape[-2], dtype=latent.dtype, device=latent.device)
     residual, _ = hamilton_jacobi_terms(potential, latent, times, force)
-    initial = potential(latent[..., 0, :], times[0] - 1).square().sum(-1).mean(-1)
-    return residual.square().mean((-1, -2)) + initial
+    return residual.square().mean((-1, -2))
+
+
+def initial_motion(
+    potential: PotentialField, start: Float[Tensor, "*batch latent"]
+) -> Float[Tensor, "*batch"]:
+    """Return the mean of `|grad u_k(z, t)|^2` one frame before the first transition begins.
+
+    The published initial condition asks for none; its discrete clock starts a frame earlier.
+
+    Args:
+        potential: The potentials u_k.
+        start: Latents of the first frame.
+    """
+    before = torch.full((), -1.0, dtype=start.dtype, device=start.device)
+    return potential(start, before).square().sum(-1).mean(-1)
 
 
 def hamilton_jacobi_terms(

@@ -30,7 +30,7 @@ from .fields import (
     SummedFlow,
     join_ridge_flows,
 )
-from .flow_penalties import density_mismatch, hamilton_jacobi_residual
+from .flow_penalties import density_mismatch, hamilton_jacobi_residual, initial_motion
 from .nets import ImageDecoder, mlp
 from .schedules import Schedule
 from .slabs import Slab, make_slab
@@ -90,12 +90,13 @@ class SparseTransformation(nn.Module):
             switch_on: Probability that a spike that is off goes on.
             reject_zero: Whether something always moves.
             likelihood: Of pixels.
-            image_scale: Standard deviation of Gaussian pixels; where training starts if learned.
-            learn_image_scale: Whether that standard deviation is learned.
+            image_scale: Standard deviation of Gaussian pixels. Training starts at twice that, where
+                nothing is gained by moving many fields a little.
             method: Solver of the transport equation.
             steps_per_frame: Number of solver steps for each frame.
             kl: "path", or "paper" to add the density matching.
             hamilton_jacobi: Weight of the Hamilton-Jacobi regulariser; 0 leaves it out.
+            initial_rest: Weight of its initial condition, that nothing moves before the sequence.
             force: Whether that regulariser allows an external force (2023) or not (2024).
         """
 
@@ -117,11 +118,11 @@ class SparseTransformation(nn.Module):
         reject_zero: bool = False
         likelihood: Literal["bernoulli", "normal"] = "bernoulli"
         image_scale: float = 0.1
-        learn_image_scale: bool = False
         method: Method = "rk4"
         steps_per_frame: int = 1
         kl: Literal["path", "paper"] = "path"
         hamilton_jacobi: float = 0.0
+        initial_rest: float = 0.0
         force: bool = True
 
         def check(self) -> None:
@@ -135,16 +136,17 @@ class SparseTransformation(nn.Module):
             for name in ("slab_scale", "image_scale"):
                 self.require(getattr(self, name) > 0, name, "positive")
             self.require(self.steps_per_frame >= 1, "steps_per_frame", "at least 1")
-            self.require(self.hamilton_jacobi >= 0, "hamilton_jacobi", "zero or positive")
+            for name in ("hamilton_jacobi", "initial_rest"):
+                self.require(getattr(self, name) >= 0, name, "zero or positive")
+                self.require(
+                    not getattr(self, name) or self.time_dependent,
+                    name,
+                    "0 unless time_dependent is true (it would drive static potentials to zero)",
+                )
             self.require(
                 self.activity == "sparse" or self.control == "single",
                 "control",
                 "'single' with activity='one'",
-            )
-            self.require(
-                not self.hamilton_jacobi or self.time_dependent,
-                "hamilton_jacobi",
-                "0 unless time_dependent is true (it would drive static potentials to zero)",
             )
 
     def __init__(self, config: Config) -> None:
@@ -159,16 +161,16 @@ class SparseTransformation(nn.Module):
         self.decoder = ImageDecoder(
             config.latent_dim, config.image_shape, config.decoder_hidden_dim
         )
-        self.log_image_scale = nn.Parameter(
-            torch.tensor(config.image_scale).log(), requires_grad=config.learn_image_scale
-        )
-        self.force = mlp([config.latent_dim + 1, 32, 1]) if config.hamilton_jacobi else None
+        forced = config.hamilton_jacobi > 0 and config.force
+        self.force = mlp([config.latent_dim + 1, 32, 1]) if forced else None
         self.log_diffusion: nn.Parameter | None = None
         if config.kl == "paper":
             self.log_diffusion = nn.Parameter(torch.full((config.num_fields,), -2.0))
         self.register_buffer("zero", torch.zeros(()))
+        self.register_buffer("image_scale", torch.tensor(config.image_scale))
 
     zero: Tensor
+    image_scale: Tensor
 
     # Divergences weigh little while the decoder learns to draw, and fully for most of training, so
     # that what is maximised in the end is the ELBO itself.
@@ -176,6 +178,12 @@ class SparseTransformation(nn.Module):
         START: Schedule(start=0.1, end=1.0, until=0.4),
         SPEED: Schedule(start=0.1, end=1.0, until=0.4),
     }
+
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """How the standard deviation of pixels falls during training."""
+        end = self.config.image_scale
+        return {"image_scale": Schedule(start=2 * end, end=end, until=0.6)}
 
     @property
     def num_speeds(self) -> int:
@@ -258,7 +266,7 @@ class SparseTransformation(nn.Module):
         pixels = self.decoder(latent)
         if self.config.likelihood == "bernoulli":
             return PixelBernoulli(pixels).to_event(1)
-        return PixelNormal(torch.sigmoid(pixels), self.log_image_scale.exp()).to_event(1)
+        return PixelNormal(torch.sigmoid(pixels), self.image_scale).to_event(1)
 
     def forward(
         self,
@@ -332,6 +340,9 @@ class SparseTransformation(nn.Module):
         if config.hamilton_jacobi:
             residual = hamilton_jacobi_residual(self.potential, latent, self.force)
             penalties["hamilton_jacobi"] = config.hamilton_jacobi * residual
+        if config.initial_rest:
+            moving = initial_motion(self.potential, latents[START])
+            penalties["initial_rest"] = config.initial_rest * moving
         if config.rotation == "penalised":
             divergence = self.rotational.flow().divergence_each(latent, self.zero)
             penalties["divergence"] = divergence.square().mean((-1, -2))

@@ -12,6 +12,7 @@ from mutoscope.zoo.flow_penalties import (
     density_mismatch,
     hamilton_jacobi_residual,
     hamilton_jacobi_terms,
+    initial_motion,
 )
 from mutoscope.zoo.nets import mlp
 from mutoscope.zoo.transport import transport
@@ -60,12 +61,17 @@ def test_residual_of_a_sequence_does_not_depend_on_the_batch(potential: Potentia
     assert torch.allclose(together, apart)
 
 
-def test_residual_adds_the_initial_condition(potential: PotentialField) -> None:
+def test_residual_is_the_mean_square_of_its_terms(potential: PotentialField) -> None:
     latent, times = torch.randn(B, T + 1, D).double(), torch.arange(T + 1).double()
     residual, _ = hamilton_jacobi_terms(potential, latent, times, None)
-    before = potential(latent[:, 0], times[0] - 1).square().sum(-1).mean(-1)
-    expected = residual.square().mean((-1, -2)) + before
+    expected = residual.square().mean((-1, -2))
     assert torch.allclose(hamilton_jacobi_residual(potential, latent, None), expected)
+
+
+def test_initial_motion_is_that_of_the_frame_before(potential: PotentialField) -> None:
+    start = torch.randn(B, D).double()
+    velocity = potential(start, torch.tensor(-1.0).double())
+    assert torch.allclose(initial_motion(potential, start), velocity.square().sum(-1).mean(-1))
 
 
 def test_density_mismatch_at_rest_is_a_sum_of_differences() -> None:
