@@ -7,7 +7,7 @@ whole sequence, is Song et al., "Flow Factorized Representation Learning", 2023,
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import pyro
 import torch
@@ -168,16 +168,23 @@ class SparseTransformation(nn.Module):
             self.log_diffusion = nn.Parameter(torch.full((config.num_fields,), -2.0))
         self.register_buffer("zero", torch.zeros(()))
         self.register_buffer("image_scale", torch.tensor(config.image_scale))
+        self.register_buffer("stay", torch.tensor(config.stay))
 
     zero: Tensor
     image_scale: Tensor
+    stay: Tensor
 
-    # Divergences weigh little while the decoder learns to draw, and fully for most of training, so
-    # that what is maximised in the end is the ELBO itself.
-    kl_schedule: ClassVar[Mapping[str, Schedule]] = {
-        START: Schedule(start=0.1, end=1.0, until=0.4),
-        SPEED: Schedule(start=0.1, end=1.0, until=0.4),
-    }
+    @property
+    def kl_schedule(self) -> dict[str, Schedule]:
+        """How much each KL weighs during training: in the end fully, so that it is the ELBO.
+
+        They weigh little while the decoder learns to draw. Where one of K fields is inferred it is
+        the other way round (deterministic annealing): a sequence that is certain of its field
+        before fields differ would stay with it.
+        """
+        light = Schedule(start=0.1, end=1.0, until=0.4)
+        one = self.config.activity == "one"
+        return {START: light, SPEED: Schedule(start=100.0, end=1.0, until=0.6) if one else light}
 
     @property
     def schedules(self) -> dict[str, Schedule]:
@@ -242,7 +249,7 @@ class SparseTransformation(nn.Module):
             length=transitions,
             num_fields=self.num_speeds,
             initial=config.initial,
-            stay=config.stay,
+            stay=self.stay,
             switch_on=config.switch_on,
             controls=self.controls,
             reject_zero=config.reject_zero,

@@ -1,7 +1,6 @@
 """Speeds over time: spikes that tend to stay as they are, slabs drawn afresh each frame."""
 
 import itertools
-import math
 from typing import ClassVar
 
 import torch
@@ -33,7 +32,8 @@ class MarkovSpikeAndSlab(TorchDistribution):
         slab: Element-wise distribution of speeds that are on; scalar or `(K / controls,)`.
         length: Number T of transitions.
         num_fields: Number K of speeds in a frame.
-        initial: Probability that a spike is on in the first frame.
+        initial: Probability that a spike is on in the first frame. This and the next two are
+            numbers strictly inside (0, 1), or scalar tensors, which are not checked.
         stay: Probability that a spike that is on stays on.
         switch_on: Probability that a spike that is off goes on.
         controls: Number of spike vectors that share one slab, see `SpikeAndSlab`.
@@ -50,20 +50,24 @@ class MarkovSpikeAndSlab(TorchDistribution):
         *,
         length: int,
         num_fields: int,
-        initial: float = 0.1,
-        stay: float = 0.9,
-        switch_on: float = 0.1,
+        initial: Tensor | float = 0.1,
+        stay: Tensor | float = 0.9,
+        switch_on: Tensor | float = 0.1,
         controls: int = 1,
         reject_zero: bool = False,
         batch_shape: Shape = (),
         validate_args: bool | None = None,
     ) -> None:
         for name, value in (("initial", initial), ("stay", stay), ("switch_on", switch_on)):
-            if not 0 < value < 1:
+            if not isinstance(value, Tensor) and not 0 < value < 1:
                 raise ConfigError(
                     f"{name}={value}, but a probability strictly inside (0, 1) is needed."
                 )
-        self.initial, self.stay, self.switch_on = initial, stay, switch_on
+        location = slab.mean
+        self.initial, self.stay, self.switch_on = (
+            torch.as_tensor(p, dtype=location.dtype, device=location.device)
+            for p in (initial, stay, switch_on)
+        )
         self.controls, self.reject_zero = controls, reject_zero
         self.slab = slab.expand(torch.Size([num_fields // controls]))
         event_shape = torch.Size([length, num_fields])
@@ -90,17 +94,14 @@ class MarkovSpikeAndSlab(TorchDistribution):
     def _logits(self, previous: Tensor | None, like: Tensor) -> Tensor:
         """Return the log-odds of the spikes of a frame given those of the frame before."""
         if previous is None:
-            return torch.full_like(like, _log_odds(self.initial))
-        switched = previous.to(like.dtype)
-        return _log_odds(self.switch_on) + switched * (
-            _log_odds(self.stay) - _log_odds(self.switch_on)
-        )
+            return torch.zeros_like(like) + torch.logit(self.initial)
+        switch_on, stay = torch.logit(self.switch_on), torch.logit(self.stay)
+        return switch_on + previous.to(like.dtype) * (stay - switch_on)
 
     def sample_spike(self, sample_shape: Shape = ()) -> Bool[Tensor, "*sample frame field"]:
         """Draw which fields are on in each frame."""
         length, num_fields = self.event_shape
-        location = self.slab.mean
-        like = location.new_zeros(torch.Size(sample_shape) + self.batch_shape + (num_fields,))
+        like = self.stay.new_zeros(torch.Size(sample_shape) + self.batch_shape + (num_fields,))
         previous, spikes = None, []
         unit = torch.distributions.Normal(torch.zeros_like(like), 1.0)
         afresh = SpikeAndSlab(self._logits(None, like), unit, reject_zero=self.reject_zero)
@@ -136,7 +137,7 @@ class MarkovSpikeAndSlab(TorchDistribution):
         log_spike = torch.where(on, logsigmoid(logits), logsigmoid(-logits)).sum(-1)
         if not self.reject_zero:
             return log_spike
-        initial = torch.full_like(logits, _log_odds(self.initial))
+        initial = self._logits(None, logits)
         log_afresh = torch.where(on, logsigmoid(initial), logsigmoid(-initial)).sum(-1)
         log_afresh = log_afresh - log_normalizer_nonzero(initial)
         log_redrawn = logsigmoid(-logits).sum(-1) + log_afresh
@@ -162,10 +163,6 @@ class MarkovSpikeAndSlab(TorchDistribution):
         pairs = masks.expand(len(masks), -1, -1)
         table = self._log_transition(pairs.transpose(0, 1), pairs, values.expand_as(pairs))
         return masks, first, table
-
-
-def _log_odds(probability: float) -> float:
-    return math.log(probability) - math.log1p(-probability)
 
 
 @register_kl(Independent, MarkovSpikeAndSlab)
@@ -195,12 +192,15 @@ def _cross_entropy(guide: SpikeAndSlab, p: MarkovSpikeAndSlab) -> Float[Tensor, 
     """Return minus the guide's mean of the prior's log-probability of the spikes."""
     probs = guide.probs
     before = probs[..., :-1, :]
-    initial, stay, switch_on = (_log_odds(x) for x in (p.initial, p.stay, p.switch_on))
-    first = torch.full_like(probs[..., :1, :], initial)
-    logit = torch.cat([first, switch_on + before * (stay - switch_on)], -2)
-    initial, stay, switch_on = (-math.log1p(-x) for x in (p.initial, p.stay, p.switch_on))
-    first = torch.full_like(probs[..., :1, :], initial)
-    partition = torch.cat([first, switch_on + before * (stay - switch_on)], -2)
+
+    def mean(initial: Tensor, stay: Tensor, switch_on: Tensor) -> Tensor:
+        """Average, over the frame before, something that depends on the probability in force."""
+        first = torch.zeros_like(probs[..., :1, :]) + initial
+        return torch.cat([first, switch_on + before * (stay - switch_on)], -2)
+
+    laws = p.initial, p.stay, p.switch_on
+    logit = mean(*(torch.logit(law) for law in laws))
+    partition = mean(*(-torch.log1p(-law) for law in laws))
     return (partition - probs * logit).sum((-1, -2))
 
 
