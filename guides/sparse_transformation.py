@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float, Int
 from pyro.distributions import Independent, TorchDistribution
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from ..zoo.config import AbstractConfig
 from ..zoo.distributions import Estimator, OneActiveField, SpikeAndSlab
@@ -19,9 +18,10 @@ from .encoders import NormalHead, TransitionEncoder
 
 __all__ = ["SparseTransformationGuide"]
 
-# Inferred speeds stay within this many prior scales of the prior's centre: early in training an
-# unbounded speed carries points off before the fields have learned anything.
-_FARTHEST = 3.0
+# Centres of inferred speeds stay within this many prior scales of the prior's centre. Stillness is
+# the spike's business: a speed that could shrink to nothing would leave the spike on for ever. Nor
+# are they wider than the prior, whose draws carry points a long way already.
+_FARTHEST = 2.0
 
 
 class SparseTransformationGuide(nn.Module):
@@ -99,7 +99,7 @@ class SparseTransformationGuide(nn.Module):
         if self.activity == "one":
             return OneActiveField(logits.mean(-2), length=logits.shape[-2])
         shift = _FARTHEST * self.slab_scale * torch.tanh(self.slab_shift(transitions))
-        width = self.slab_scale * softplus(self.slab_width(transitions)) + 1e-3
+        width = self.slab_scale * torch.sigmoid(self.slab_width(transitions)) + 1e-3
         return Independent(
             SpikeAndSlab(
                 logits,

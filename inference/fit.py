@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..zoo.config import AbstractConfig
 from ..zoo.errors import DataError, TrainingError
-from ..zoo.schedules import Schedule
+from ..zoo.schedules import Schedule, Windows
 from .elbo import Elbo, ElboTerms
 from .progress import TrainingProgress
 from .run import Run
@@ -82,6 +82,7 @@ def fit(
 ) -> Run:
     """Train a guide and a model together by maximising the ELBO.
 
+    If the model declares `windows`, early training looks at random stretches of each sequence.
     Schedules that model and guide declare (`schedules`, buffers by name) and those of the model's
     `kl_schedule`, a weight for the KL of each site, are driven over the course of training.
 
@@ -168,6 +169,8 @@ class _Trainer:
         self.elbo, self.data, self.options = Elbo(model, guide), data, options
         self.parameters = [p for p in self.elbo.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=options.learning_rate, fused=True)
+        self.dims: Mapping[str, tuple[str, ...]] = getattr(model, "dims", {})
+        self.windows: Windows | None = getattr(model, "windows", None)
         self.kl_schedule: Mapping[str, Schedule] = getattr(model, "kl_schedule", {})
         self.scheduled = [
             (module.get_buffer(name), schedule)
@@ -200,9 +203,25 @@ class _Trainer:
     def _loss(self, batch: dict[str, Tensor], fraction: float) -> ElboTerms:
         for buffer, schedule in self.scheduled:
             buffer.fill_(schedule.at(fraction))
+        if self.windows is not None and fraction < self.windows.until:
+            batch = self._windows(batch, self.windows)
         weight = {site: schedule.at(fraction) for site, schedule in self.kl_schedule.items()}
         terms: ElboTerms = self.elbo(batch, size=len(self.data), kl_weight=weight)
         return terms
+
+    def _windows(self, batch: dict[str, Tensor], windows: Windows) -> dict[str, Tensor]:
+        """Cut one random window, the same for all tensors that have the axis."""
+        axes = {
+            name: self.dims[name].index(windows.axis)
+            for name in batch
+            if windows.axis in self.dims.get(name, ())
+        }
+        lengths = {batch[name].shape[axis] for name, axis in axes.items()}
+        if len(lengths) != 1 or (spare := lengths.pop() - windows.length) <= 0:
+            return batch
+        start = int(torch.randint(spare + 1, ()))
+        cut = {name: batch[name].narrow(axis, start, windows.length) for name, axis in axes.items()}
+        return batch | cut
 
     def _explain(self, step: int, indices: Tensor, terms: ElboTerms) -> None:
         bad = [name for name, term in terms.itemised().items() if not math.isfinite(term)]
