@@ -187,15 +187,13 @@ class SparseTransformation(nn.Module):
     def kl_schedule(self) -> dict[str, Schedule]:
         """How much each KL weighs during training: in the end fully, so that it is the ELBO.
 
-        That of the start weighs little while the decoder learns to draw. Where one of K fields is
-        inferred, its KL weighs much (deterministic annealing): a sequence that is certain of its
-        field before fields differ would stay with it.
+        They weigh little while the decoder learns to draw, lest nothing ever moves. Where one of K
+        fields is inferred, its KL weighs much (deterministic annealing): a sequence that is certain
+        of its field before fields differ would stay with it.
         """
-        dear = 100.0 if self.config.activity == "one" else 1.0
-        return {
-            START: Schedule(start=0.1, end=1.0, until=0.4),
-            SPEED: Schedule(start=dear, end=1.0, until=0.6),
-        }
+        light = Schedule(start=0.1, end=1.0, until=0.4)
+        annealed = Schedule(start=100.0, end=1.0, until=0.6)
+        return {START: light, SPEED: annealed if self.config.activity == "one" else light}
 
     @property
     def num_speeds(self) -> int:

@@ -26,7 +26,7 @@ from mutoscope.zoo.flow_penalties import hamilton_jacobi_terms
 pytestmark = pytest.mark.slow
 
 SEEDS = (0, 1, 2)
-STEPS = 5000
+STEPS = 4000
 WITHOUT_SPARSITY = (("initial", 0.5), ("stay", 0.5), ("switch_on", 0.5))
 
 
