@@ -27,6 +27,7 @@ import os
 
 import arviz as az
 import torch
+
 from mutoscope.guides import SparseTransformationGuide
 from mutoscope.inference import fit
 from mutoscope.inference.forecast import forecast
@@ -47,8 +48,8 @@ SMOKE = bool(os.environ.get("MUTOSCOPE_SMOKE"))
 # %% [markdown]
 # ## Data with a known truth
 #
-# Each sequence shows one of scikit-learn's digits. In each of 8 transitions it rotates, or grows, or
-# both, at a speed drawn anew between half and one and a half times 20 degrees, or 10 percent, a
+# Each sequence shows one of scikit-learn's digits. In each of 8 transitions it rotates, or grows,
+# or both, at a speed drawn anew between half and one and a half times 20 degrees, or 10 percent, a
 # frame. What moves tends to keep moving. Splits are by digit image, so held-out digits are new.
 
 # %%
@@ -67,10 +68,10 @@ truth.speed[0]
 # %% [markdown]
 # ## The model is a story, the guide reads it backwards
 #
-# For each sequence: a starting point `z0`; for each transition and field a `speed`, which is exactly
-# zero unless its *spike* is on (spikes are sticky, speeds that are on are log-normal); then `z0` is
-# carried along the fields, and every point on the way is decoded to a frame. The guide is one
-# network that looks at a whole sequence and returns distributions over `z0` and `speed`.
+# For each sequence: a starting point `z0`; for each transition and field a `speed`, which is
+# exactly zero unless its *spike* is on (spikes are sticky, speeds that are on are log-normal); then
+# `z0` is carried along the fields, and every point on the way is decoded to a frame. The guide is
+# one network that looks at a whole sequence and returns distributions over `z0` and `speed`.
 
 # %%
 torch.manual_seed(0)
@@ -87,10 +88,11 @@ model.config
 # ## Fit
 #
 # Stochastic variational inference. The history itemises the ELBO by site: how well frames are
-# explained, and what the start and the speeds cost.
+# explained, and what the start and the speeds cost. The first half of training looks at windows of
+# three frames, where it is easiest to tell what moves; the jump is where whole sequences begin.
 
 # %%
-run = fit(model, guide, data, seed=0, max_steps=20 if SMOKE else 5000, progress=not SMOKE)
+run = fit(model, guide, data, seed=0, max_steps=20 if SMOKE else 4000, progress=not SMOKE)
 plot_training(run.history)
 
 # %% [markdown]

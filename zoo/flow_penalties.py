@@ -7,10 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .fields import AbstractFlow, PotentialField
-from .transport import Method, transport
+from .fields import AbstractField, PotentialField
+from .nets import mlp
+from .transport import Transported
 
 __all__ = [
+    "FlowPenalties",
     "density_mismatch",
     "hamilton_jacobi_residual",
     "hamilton_jacobi_terms",
@@ -18,15 +20,85 @@ __all__ = [
 ]
 
 
+class FlowPenalties(nn.Module):
+    """The published penalties on a flow, each with its weight; 0 leaves it out.
+
+    Args:
+        latent_dim: Dimension D of the latent space.
+        num_fields: Number K of fields.
+        density_matching: Whether to compare densities along the flow, see `density_mismatch`.
+        hamilton_jacobi: Weight of `hamilton_jacobi_residual`.
+        force: Whether the Hamilton-Jacobi equation has an external force (2023) or not (2024).
+        initial_rest: Weight of `initial_motion`.
+        divergence: Whether to add the mean squared divergence of the rotational fields.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        num_fields: int,
+        density_matching: bool,
+        hamilton_jacobi: float,
+        force: bool,
+        initial_rest: float,
+        divergence: bool,
+    ) -> None:
+        super().__init__()
+        self.hamilton_jacobi, self.initial_rest = hamilton_jacobi, initial_rest
+        self.divergence = divergence
+        self.force = mlp([latent_dim + 1, 32, 1]) if hamilton_jacobi and force else None
+        self.log_diffusion: nn.Parameter | None = None
+        if density_matching:
+            self.log_diffusion = nn.Parameter(torch.full((num_fields,), -2.0))
+
+    @property
+    def active(self) -> bool:
+        """Whether there is any penalty at all."""
+        weights = self.hamilton_jacobi, self.initial_rest, self.divergence
+        return self.log_diffusion is not None or any(weights)
+
+    def forward(
+        self,
+        potential: PotentialField,
+        rotational: AbstractField,
+        moved: Transported,
+        speed: Float[Tensor, "*#batch time field"],
+        start_log_prob: Float[Tensor, "*#batch"],
+    ) -> dict[str, Float[Tensor, "..."]]:
+        """Return the weighted penalties of each sequence by name.
+
+        Args:
+            potential: The potentials.
+            rotational: The rotational fields.
+            moved: The path, with its change of log-density.
+            speed: Speeds of each transition.
+            start_log_prob: The guide's log-density of the starting points.
+        """
+        penalties = {}
+        if self.log_diffusion is not None:
+            diffusion = self.log_diffusion.exp()
+            penalties["density_matching"] = density_mismatch(
+                moved, speed, start_log_prob, diffusion
+            )
+        if self.hamilton_jacobi:
+            residual = hamilton_jacobi_residual(potential, moved.latent, self.force)
+            penalties["hamilton_jacobi"] = self.hamilton_jacobi * residual
+        if self.initial_rest:
+            moving = initial_motion(potential, moved.latent[..., 0, :])
+            penalties["initial_rest"] = self.initial_rest * moving
+        if self.divergence:
+            zero = torch.zeros((), dtype=speed.dtype, device=speed.device)
+            divergence = rotational.flow().divergence_each(moved.latent, zero)
+            penalties["divergence"] = divergence.square().mean((-1, -2))
+        return penalties
+
+
 def density_mismatch(
-    flow: AbstractFlow,
-    start: Float[Tensor, "*#batch latent"],
+    moved: Transported,
     speed: Float[Tensor, "*#batch time field"],
     start_log_prob: Float[Tensor, "*#batch"],
     diffusion: Float[Tensor, " coefficient"],
-    *,
-    method: Method = "rk4",
-    steps_per_frame: int = 1,
 ) -> Float[Tensor, "*_"]:
     """Return `sum_t log q_t(z_t) - log p_t(z_t)`, the published density matching.
 
@@ -35,17 +107,11 @@ def density_mismatch(
     frame, so this is no part of an evidence bound.
 
     Args:
-        flow: The fields of the guide's flow.
-        start: Draws of z0.
+        moved: The guide's flow from draws of z0, with its change of log-density.
         speed: Speeds of each transition; under double control, both halves diffuse.
-        start_log_prob: The guide's log-density of `start`.
+        start_log_prob: The guide's log-density of the draws.
         diffusion: Coefficient D_k of each field.
-        method: Solver, see `transport`.
-        steps_per_frame: Its number of steps for each frame.
     """
-    moved = transport(
-        flow, start, speed, method=method, steps_per_frame=steps_per_frame, density=True
-    )
     rate = diffusion.repeat(speed.shape[-1] // len(diffusion))
     variance = 1 + 2 * (speed.abs() * rate).sum(-1).cumsum(-1)
     latent, change = moved.latent[..., 1:, :], cast(Tensor, moved.log_density)

@@ -7,14 +7,13 @@ whole sequence, is Song et al., "Flow Factorized Representation Learning", 2023,
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pyro
 import torch
 from jaxtyping import Float, Int
 from pyro.distributions import Normal, TorchDistribution
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from .config import AbstractConfig
 from .distributions import MarkovSpikeAndSlab, OneActiveField, PixelBernoulli, PixelNormal
@@ -24,17 +23,15 @@ from .fields import (
     AbstractFlow,
     PenalisedField,
     PotentialField,
-    RidgeFlow,
     RotationalField,
     StackedFlow,
-    SummedFlow,
-    join_ridge_flows,
+    add_flows,
 )
-from .flow_penalties import density_mismatch, hamilton_jacobi_residual, initial_motion
-from .nets import ImageDecoder, mlp
+from .flow_penalties import FlowPenalties
+from .nets import ImageDecoder
 from .schedules import Schedule, Windows
 from .slabs import Slab, make_slab
-from .transport import Method, transport
+from .transport import Method, Transported, transport
 
 __all__ = ["IMAGES", "SEQUENCE", "SPEED", "START", "SparseTransformation"]
 
@@ -42,6 +39,7 @@ SEQUENCE = "sequence"
 START = "z0"
 SPEED = "speed"
 IMAGES = "images"
+_COUNTS = ("num_fields", "latent_dim", "field_hidden_dim", "decoder_hidden_dim", "steps_per_frame")
 
 
 class SparseTransformation(nn.Module):
@@ -64,7 +62,7 @@ class SparseTransformation(nn.Module):
 
     Example:
         >>> model = SparseTransformation(SparseTransformation.Config(image_shape=(1, 8, 8)))
-        >>> model.simulate(3, seed=0)["images"].shape
+        >>> simulate(model, 3, seed=0)["images"].shape
         torch.Size([3, 9, 1, 8, 8])
     """
 
@@ -132,25 +130,18 @@ class SparseTransformation(nn.Module):
             self.require(all(n >= 1 for n in self.image_shape), "image_shape", "positive sizes")
             for name in ("length", "window"):
                 self.require(getattr(self, name) >= 2, name, "at least 2 frames (one transition)")
-            for name in ("num_fields", "latent_dim", "field_hidden_dim", "decoder_hidden_dim"):
+            for name in _COUNTS:
                 self.require(getattr(self, name) >= 1, name, "at least 1")
             for name in ("initial", "stay", "switch_on"):
                 self.require(0 < getattr(self, name) < 1, name, "strictly between 0 and 1")
             for name in ("slab_scale", "image_scale"):
                 self.require(getattr(self, name) > 0, name, "positive")
-            self.require(self.steps_per_frame >= 1, "steps_per_frame", "at least 1")
             for name in ("hamilton_jacobi", "initial_rest"):
-                self.require(getattr(self, name) >= 0, name, "zero or positive")
-                self.require(
-                    not getattr(self, name) or self.time_dependent,
-                    name,
-                    "0 unless time_dependent is true (it would drive static potentials to zero)",
-                )
-            self.require(
-                self.activity == "sparse" or self.control == "single",
-                "control",
-                "'single' with activity='one'",
-            )
+                weight = getattr(self, name)
+                self.require(weight >= 0, name, "zero or positive")
+                self.require(not weight or self.time_dependent, name, "0 for static potentials")
+            single = self.activity == "sparse" or self.control == "single"
+            self.require(single, "control", "'single' with activity='one'")
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -164,11 +155,15 @@ class SparseTransformation(nn.Module):
         self.decoder = ImageDecoder(
             config.latent_dim, config.image_shape, config.decoder_hidden_dim
         )
-        forced = config.hamilton_jacobi > 0 and config.force
-        self.force = mlp([config.latent_dim + 1, 32, 1]) if forced else None
-        self.log_diffusion: nn.Parameter | None = None
-        if config.kl == "paper":
-            self.log_diffusion = nn.Parameter(torch.full((config.num_fields,), -2.0))
+        self.flow_penalties = FlowPenalties(
+            latent_dim=config.latent_dim,
+            num_fields=config.num_fields,
+            density_matching=config.kl == "paper",
+            hamilton_jacobi=config.hamilton_jacobi,
+            force=config.force,
+            initial_rest=config.initial_rest,
+            divergence=config.rotation == "penalised",
+        )
         self.register_buffer("zero", torch.zeros(()))
 
     zero: Tensor
@@ -226,21 +221,13 @@ class SparseTransformation(nn.Module):
 
     def flow(self) -> AbstractFlow:
         """Fold the fields once, ready for transport."""
-        potential, rotational = self.potential.flow(), self.rotational.flow()
-        if self.controls == 2:
-            return StackedFlow([potential, rotational])
-        if isinstance(rotational, RidgeFlow):
-            return join_ridge_flows(potential, rotational)
-        return SummedFlow(potential, rotational)
+        parts = self.potential.flow(), self.rotational.flow()
+        return StackedFlow(parts) if self.controls == 2 else add_flows(*parts)
 
     def start_prior(self) -> TorchDistribution:
         """Return p(z0)."""
         one = torch.ones_like(self.zero)
         return Normal(self.zero, one).expand([self.config.latent_dim]).to_event(1)
-
-    def slab_prior(self) -> Distribution:
-        """Return the law of a speed that is on."""
-        return make_slab(self.config.slab, self.zero, self.zero + self.config.slab_scale)
 
     def speed_prior(self, transitions: int) -> TorchDistribution:
         """Return p(speed), an array of `transitions` by fields."""
@@ -248,7 +235,7 @@ class SparseTransformation(nn.Module):
         if config.activity == "one":
             return OneActiveField(self.zero.expand(self.num_speeds), length=transitions)
         return MarkovSpikeAndSlab(
-            self.slab_prior(),
+            make_slab(config.slab, self.zero, self.zero + config.slab_scale),
             length=transitions,
             num_fields=self.num_speeds,
             initial=config.initial,
@@ -258,10 +245,14 @@ class SparseTransformation(nn.Module):
             reject_zero=config.reject_zero,
         )
 
-    def path(
-        self, start: Float[Tensor, "*#batch latent"], speed: Float[Tensor, "*#batch time field"]
-    ) -> Float[Tensor, "*_ frame latent"]:
-        """Return the latent at every frame, carried from `start` at the given speeds."""
+    def moved(
+        self,
+        start: Float[Tensor, "*#batch latent"],
+        speed: Float[Tensor, "*#batch time field"],
+        *,
+        density: bool = False,
+    ) -> Transported:
+        """Carry `start` along the fields at the given speeds."""
         config = self.config
         return transport(
             self.flow(),
@@ -269,7 +260,8 @@ class SparseTransformation(nn.Module):
             speed,
             method=config.method,
             steps_per_frame=config.steps_per_frame,
-        ).latent
+            density=density,
+        )
 
     def image_likelihood(self, latent: Float[Tensor, "*batch frame latent"]) -> TorchDistribution:
         """Return p(images | z), one event for the frames of a sequence."""
@@ -299,7 +291,7 @@ class SparseTransformation(nn.Module):
             speed = pyro.sample(
                 SPEED, self.speed_prior(transitions), obs=self._known_speed(field, transitions)
             )
-            latent = pyro.deterministic("z", self.path(start, speed), event_dim=2)
+            latent = pyro.deterministic("z", self.moved(start, speed).latent, event_dim=2)
             return pyro.sample(IMAGES, self.image_likelihood(latent), obs=images)
 
     def _known_speed(self, field: Tensor | None, transitions: int) -> Tensor | None:
@@ -312,48 +304,19 @@ class SparseTransformation(nn.Module):
             )
         return OneActiveField.speed_of(field, transitions, self.num_speeds).to(self.zero.dtype)
 
-    def simulate(self, count: int, *, seed: int) -> dict[str, Tensor]:
-        """Draw `count` sequences from the model.
-
-        Returns:
-            Every site by name.
-        """
-        with torch.no_grad(), torch.random.fork_rng():
-            torch.manual_seed(seed)
-            trace = pyro.poutine.trace(self).get_trace(size=count)
-        drawn: dict[str, Any] = {name: trace.nodes[name]["value"] for name in self.dims}
-        return drawn
-
     def penalties(
-        self, latents: Mapping[str, Tensor], guide_log_prob: Mapping[str, Tensor]
+        self, values: Mapping[str, Tensor], guide_log_prob: Mapping[str, Tensor]
     ) -> dict[str, Float[Tensor, "..."]]:
-        """Return the terms that the objective subtracts but that are no part of the ELBO.
+        """Return what the objective adds that is no part of the ELBO, see `FlowPenalties`.
 
         Args:
-            latents: The value of each site, drawn by the guide or observed.
+            values: The value of each site, drawn by the guide or observed.
             guide_log_prob: The guide's log-density of those that it drew.
         """
-        config, flow = self.config, self.flow()
-        penalties = {}
-        if self.log_diffusion is not None:
-            penalties["density_matching"] = density_mismatch(
-                flow,
-                latents[START],
-                latents[SPEED],
-                guide_log_prob[START],
-                self.log_diffusion.exp(),
-                method=config.method,
-                steps_per_frame=config.steps_per_frame,
-            )
-        if config.hamilton_jacobi or config.rotation == "penalised":
-            latent = self.path(latents[START], latents[SPEED])
-        if config.hamilton_jacobi:
-            residual = hamilton_jacobi_residual(self.potential, latent, self.force)
-            penalties["hamilton_jacobi"] = config.hamilton_jacobi * residual
-        if config.initial_rest:
-            moving = initial_motion(self.potential, latents[START])
-            penalties["initial_rest"] = config.initial_rest * moving
-        if config.rotation == "penalised":
-            divergence = self.rotational.flow().divergence_each(latent, self.zero)
-            penalties["divergence"] = divergence.square().mean((-1, -2))
+        if not self.flow_penalties.active:
+            return {}
+        moved = self.moved(values[START], values[SPEED], density=True)
+        penalties: dict[str, Tensor] = self.flow_penalties(
+            self.potential, self.rotational, moved, values[SPEED], guide_log_prob[START]
+        )
         return penalties

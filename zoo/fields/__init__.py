@@ -3,7 +3,7 @@
 from .flow import AbstractField, AbstractFlow, StackedFlow, SummedFlow
 from .penalised import PenalisedField
 from .potential import PotentialField
-from .ridge import RidgeFlow, join_ridge_flows
+from .ridge import RidgeFlow, add_flows, join_ridge_flows
 from .rotational import RotationalField
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "RotationalField",
     "StackedFlow",
     "SummedFlow",
+    "add_flows",
     "join_ridge_flows",
 ]
