@@ -17,7 +17,8 @@ slow: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy .
+	mkdir -p .types && ln -sfn .. .types/mutoscope  # so that the folder of the checkout may have any name
+	MYPYPATH=.types $(BIN)/mypy -p mutoscope
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -89,7 +89,7 @@ def join_ridge_flows(first: RidgeFlow, second: RidgeFlow) -> RidgeFlow:
 
 
 def add_flows(first: AbstractFlow, second: AbstractFlow) -> AbstractFlow:
-    """Return the flow whose k-th field is the sum of the k-th fields of two, in the cheapest way."""
+    """Return the flow of the sums of the k-th fields of two, in ridge form where both have it."""
     if isinstance(first, RidgeFlow) and isinstance(second, RidgeFlow):
         return join_ridge_flows(first, second)
     return SummedFlow(first, second)
