@@ -25,6 +25,7 @@ __all__ = ["FitOptions", "fit"]
 # Splits up to this size are rendered once and kept, which makes a step of a small model twice as
 # fast; larger ones are rendered batch by batch.
 _KEEP_BYTES = 2**30
+_CHUNK = 1024
 
 
 class Split(Protocol):
@@ -106,6 +107,9 @@ def fit(
     """
     options = FitOptions.from_dict(asdict(options or FitOptions()) | overrides)
     train = as_split(getattr(data, "train", data))
+    check_data: Callable[[dict[str, Tensor]], None] = getattr(model, "check_data", lambda _: None)
+    for indices in torch.arange(len(train)).split(_CHUNK):
+        check_data(train.batch(indices))
     validation = getattr(data, "validation", None)
     with torch.random.fork_rng(), pyro.validation_enabled(False):
         torch.manual_seed(options.seed)
@@ -135,7 +139,7 @@ def as_split(data: Any) -> Split:  # noqa: ANN401 - see `fit`
     first = split.batch(torch.arange(1))
     size = len(split) * sum(x.numel() * x.element_size() for x in first.values())
     if size <= _KEEP_BYTES and not isinstance(split, _Tensors):
-        chunks = [split.batch(index) for index in torch.arange(len(split)).split(1024)]
+        chunks = [split.batch(index) for index in torch.arange(len(split)).split(_CHUNK)]
         split = _Tensors({name: torch.cat([c[name] for c in chunks]) for name in first})
     return split
 

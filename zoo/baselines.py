@@ -1,5 +1,6 @@
 """Baselines that the models of the zoo are measured against."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyro
@@ -9,6 +10,7 @@ from pyro.distributions import Normal, TorchDistribution
 from torch import Tensor, nn
 
 from .config import AbstractConfig
+from .data_checks import check_sequences
 from .distributions import PixelBernoulli
 from .nets import ImageDecoder
 
@@ -86,3 +88,7 @@ class VariationalAutoencoder(nn.Module):
         with pyro.plate("sequence", size or count, subsample=torch.arange(count), dim=-1):
             latent = pyro.sample("z", self.latent_prior(frames))
             return pyro.sample("images", self.image_likelihood(latent), obs=images)
+
+    def check_data(self, batch: Mapping[str, Tensor]) -> None:
+        """Raise `DataError` unless these are sequences that the model can be fitted to."""
+        check_sequences(batch["images"], self.config.image_shape)

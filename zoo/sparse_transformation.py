@@ -16,6 +16,7 @@ from pyro.distributions import Normal, TorchDistribution
 from torch import Tensor, nn
 
 from .config import AbstractConfig
+from .data_checks import check_sequences
 from .distributions import MarkovSpikeAndSlab, OneActiveField, PixelBernoulli, PixelNormal
 from .errors import ConfigError
 from .fields import (
@@ -293,6 +294,10 @@ class SparseTransformation(nn.Module):
             )
             latent = pyro.deterministic("z", self.moved(start, speed).latent, event_dim=2)
             return pyro.sample(IMAGES, self.image_likelihood(latent), obs=images)
+
+    def check_data(self, batch: Mapping[str, Tensor]) -> None:
+        """Raise `DataError` unless these are sequences that the model can be fitted to."""
+        check_sequences(batch[IMAGES], self.config.image_shape, minimum_frames=2)
 
     def _known_speed(self, field: Tensor | None, transitions: int) -> Tensor | None:
         if field is None:

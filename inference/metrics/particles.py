@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pyro
 import torch
@@ -151,5 +151,7 @@ def check_batch(batch: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tens
                 f"{name}: found {bad} numbers that are NaN or infinite, but finite ones are "
                 "needed. Remove or repair these data."
             )
+    if hasattr(model, "check_data"):
+        cast(Any, model).check_data(batch)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     return {name: tensor.to(device) for name, tensor in batch.items()}
