@@ -62,6 +62,7 @@ class SparseTransformation(nn.Module):
     Speeds are in units of the fields: 1 is the centre of the slab prior. Times are in frames.
 
     Example:
+        >>> from mutoscope.zoo.simulate import simulate
         >>> model = SparseTransformation(SparseTransformation.Config(image_shape=(1, 8, 8)))
         >>> simulate(model, 3, seed=0)["images"].shape
         torch.Size([3, 9, 1, 8, 8])
