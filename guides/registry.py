@@ -24,12 +24,16 @@ class Entry:
         model: Class of the model, built from its `Config`.
         guide: Class of the guide, built from the model and its own `Config`.
         summary: One line for listings.
+        baseline: Name of the model that it is compared with, if there is one.
+        shared: Fields of the configuration that the baseline takes over.
     """
 
     name: str
     model: Any
     guide: Any
     summary: str
+    baseline: str | None = None
+    shared: tuple[str, ...] = ()
 
     @staticmethod
     def named(name: str) -> "Entry":
@@ -48,7 +52,14 @@ class Entry:
 
 
 ENTRIES = (
-    Entry("sta", SparseTransformation, SparseTransformationGuide, "sparse transformation analysis"),
+    Entry(
+        "sta",
+        SparseTransformation,
+        SparseTransformationGuide,
+        "sparse transformation analysis",
+        baseline="vae",
+        shared=("latent_dim", "decoder_hidden_dim"),
+    ),
     Entry(
         "vae", VariationalAutoencoder, VariationalAutoencoderGuide, "autoencoder of single frames"
     ),

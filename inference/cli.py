@@ -23,8 +23,8 @@ class DataOptions(AbstractConfig):
         data: Name of a data set (digits, mnist, fashion_mnist, sprites, …), or path of a file or
             folder of images.
         data_dir: Folder of its published files; the digits need none.
-        transforms: What moves the images: rotation, scale, hue, translation_x, translation_y,
-            brightness. None takes those that suit the data.
+        transforms: What moves the images, separated by commas: rotation, scale, hue, translation_x,
+            translation_y, brightness. None takes those that suit the data.
         length: Number of frames of a sequence. None takes what suits the data.
         sequences_per_image: Number of sequences made from each image. None makes 4 of each of the
             few digits and 1 of others.
@@ -34,7 +34,7 @@ class DataOptions(AbstractConfig):
 
     data: str = "digits"
     data_dir: str | None = None
-    transforms: tuple[str, ...] | None = None
+    transforms: str | None = None
     length: int | None = None
     sequences_per_image: int | None = None
     signed: bool = False
@@ -48,13 +48,15 @@ class DataOptions(AbstractConfig):
         """
         from ..zoo.datasets import open_data
 
-        few = 4 if self.data == "digits" else None
-        asked: dict[str, Any] = {"sequences_per_image": self.sequences_per_image or few}
+        sequences = self.sequences_per_image
+        if sequences is None and self.data == "digits":
+            sequences = 4
+        asked: dict[str, Any] = {"sequences_per_image": sequences}
         asked["signed"] = self.signed or None
         return open_data(
             self.data,
             self.data_dir,
-            transforms=self.transforms,
+            transforms=None if self.transforms is None else self.transforms.split(","),
             length=self.length,
             seed=seed,
             limit=self.limit,
@@ -103,6 +105,7 @@ def _parser() -> Any:  # noqa: ANN401 - jsonargparse carries no types
 
     parser = ArgumentParser(
         prog="mutoscope",
+        allow_abbrev=False,
         description="Probabilistic models of how the world transforms.",
         version=version("mutoscope"),
     )
@@ -110,11 +113,13 @@ def _parser() -> Any:  # noqa: ANN401 - jsonargparse carries no types
     commands.add_subcommand(
         "list", ArgumentParser(), help="list the models", description="List the models."
     )
-    fit = ArgumentParser(description="Train a model and report what it learned.")
+    fit = ArgumentParser(
+        allow_abbrev=False, description="Train a model and report what it learned."
+    )
     commands.add_subcommand("fit", fit, help="train a model and report what it learned")
     entries = fit.add_subcommands(dest="entry")
     for entry in ENTRIES:
-        one = ArgumentParser(description=f"Train: {entry.summary}.")
+        one = ArgumentParser(allow_abbrev=False, description=f"Train: {entry.summary}.")
         one.add_argument("--config", action="config", help="file with any of these options")
         one.add_class_arguments(DataOptions)
         _add_output(one)
@@ -158,6 +163,10 @@ def _fit(chosen: Any) -> None:  # noqa: ANN401 - a jsonargparse namespace
     entry = Entry.named(chosen.entry)
     words = chosen[chosen.entry]
     folder = Path(words.out)
+    if folder.is_file():
+        raise ConfigError(f"--out {folder} is a file. Choose a folder.")
+    if words.draws < 1:
+        raise ConfigError(f"--draws {words.draws}, but at least 1 is needed.")
     if folder.exists() and any(folder.iterdir()) and not words.overwrite:
         raise ConfigError(
             f"{folder} already holds files. Choose another --out, or pass --overwrite."

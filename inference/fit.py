@@ -13,8 +13,9 @@ import pyro
 import torch
 from torch import Tensor, nn
 
+from ..guides.registry import entry_of
 from ..zoo.config import AbstractConfig
-from ..zoo.errors import DataError, TrainingError
+from ..zoo.errors import DataError, TrainingError, TransportDiverged
 from ..zoo.schedules import Schedule, Windows
 from .elbo import Elbo, ElboTerms
 from .progress import TrainingProgress
@@ -48,6 +49,9 @@ class FitOptions(AbstractConfig):
         gradient_norm: Gradients longer than this are shortened to it.
         seed: Of batches and of the guide's draws.
         log_every: Number of steps between two rows of the history.
+        restarts: Number of initial parameters to try. Each trains for the first fifth of the steps;
+            the one with the highest held-out ELBO goes on. What was found is optimisation's, not
+            the data's, where restarts differ much: their scores are kept in the run's settings.
     """
 
     max_steps: int = 4000
@@ -56,10 +60,11 @@ class FitOptions(AbstractConfig):
     gradient_norm: float = 100.0
     seed: int = 0
     log_every: int = 50
+    restarts: int = 1
 
     def check(self) -> None:
         """Refuse counts below one and rates that are not positive."""
-        for name in ("max_steps", "batch_size", "log_every"):
+        for name in ("max_steps", "batch_size", "log_every", "restarts"):
             self.require(getattr(self, name) >= 1, name, "at least 1")
         for name in ("learning_rate", "gradient_norm"):
             self.require(getattr(self, name) > 0, name, "positive")
@@ -93,7 +98,7 @@ def fit(
         data: What to learn from: a data set with `train` and `validation`, a split, or tensors by
             name with a common first axis.
         options: How to train.
-        out: Folder to save the run in; None keeps it in memory.
+        out: Folder to save the run in, in place of one that it may hold; None keeps it in memory.
         progress: Whether to show a progress bar.
         **overrides: Single fields of `FitOptions`, such as `max_steps=1000`.
 
@@ -102,24 +107,38 @@ def fit(
 
     Raises:
         ConfigError: An option is unknown or out of range.
-        DataError: The data are empty or hold values that are not finite.
+        DataError: The data are empty, hold values that are not finite, or are not what the model
+            takes (its `check_data`).
         TrainingError: The loss stopped being finite.
+        TransportDiverged: Points ran off; the message names the step.
     """
     options = FitOptions.from_dict(asdict(options or FitOptions()) | overrides)
     train = as_split(getattr(data, "train", data))
-    check_data: Callable[[dict[str, Tensor]], None] = getattr(model, "check_data", lambda _: None)
-    for indices in torch.arange(len(train)).split(_CHUNK):
-        check_data(train.batch(indices))
     validation = getattr(data, "validation", None)
+    validation = as_split(validation) if validation is not None and len(validation) else None
+    for split in (train, validation):
+        _check(model, split)
+    if out is not None:
+        entry_of(model, guide)
+        Path(out).mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(), pyro.validation_enabled(False):
         torch.manual_seed(options.seed)
         with pyro.settings.context(module_local_params=True):
-            trainer = _Trainer(model, guide, train, options)
-            history = list(_recorded(trainer, validation, progress=progress))
-    run = Run(model, guide, history, {"fit": options.to_dict()})
+            history, scores = _race(model, guide, train, validation, options, progress=progress)
+    run = Run(model, guide, history, {"fit": options.to_dict(), "restart scores": scores})
     if out is not None:
         run.save(out)
     return run
+
+
+def _check(model: nn.Module, split: Split | None) -> None:
+    """Let the model refuse the data: all that are in memory, else the first ones."""
+    check: Callable[[dict[str, Tensor]], None] | None = getattr(model, "check_data", None)
+    if split is None or check is None:
+        return
+    chunks = torch.arange(len(split)).split(_CHUNK)
+    for indices in chunks if isinstance(split, _Tensors) else chunks[:1]:
+        check(split.batch(indices))
 
 
 def as_split(data: Any) -> Split:  # noqa: ANN401 - see `fit`
@@ -192,7 +211,11 @@ class _Trainer:
         self.elbo.train()
         for step, indices in zip(range(self.options.max_steps), self._batches(), strict=False):
             fraction = step / self.options.max_steps
-            terms = self._loss(self.data.batch(indices), fraction)
+            try:
+                terms = self._loss(self.data.batch(indices), fraction)
+            except TransportDiverged as error:
+                where = f"Step {step + 1}, batch indices {indices[:8].tolist()}…: "
+                raise TransportDiverged(where + str(error)) from error
             if not bool(torch.isfinite(terms.objective)):
                 self._explain(step, indices, terms)
             self.optimizer.zero_grad()
@@ -202,7 +225,6 @@ class _Trainer:
                 group["lr"] = self.options.learning_rate_at(step)
             self.optimizer.step()
             yield step + 1, terms
-        self.elbo.eval()
 
     def _loss(self, batch: dict[str, Tensor], fraction: float) -> ElboTerms:
         for buffer, schedule in self.scheduled:
@@ -210,6 +232,8 @@ class _Trainer:
         if self.windows is not None and fraction < self.windows.until:
             batch = self._windows(batch, self.windows)
         weight = {site: schedule.at(fraction) for site, schedule in self.kl_schedule.items()}
+        device = self.parameters[0].device
+        batch = {name: tensor.to(device) for name, tensor in batch.items()}
         terms: ElboTerms = self.elbo(batch, size=len(self.data), kl_weight=weight)
         return terms
 
@@ -235,35 +259,72 @@ class _Trainer:
         )
 
 
+def _race(
+    model: nn.Module,
+    guide: nn.Module,
+    train: Split,
+    validation: Split | None,
+    options: FitOptions,
+    *,
+    progress: bool,
+) -> tuple[list[dict[str, float]], list[float]]:
+    """Train every candidate for a while and the best to the end; return its history, and scores."""
+    pairs = [(model, guide), *(_afresh(model, guide) for _ in range(options.restarts - 1))]
+    early = options.max_steps // 5 if len(pairs) > 1 else options.max_steps
+    total = early * len(pairs) + options.max_steps - early
+    with TrainingProgress(total, enabled=progress) as bar:
+        runs = [_recorded(_Trainer(*pair, train, options), validation, bar) for pair in pairs]
+        histories = [list(_up_to(early, rows)) for rows in runs]
+        scores = [history[-1].get("validation elbo", history[-1]["elbo"]) for history in histories]
+        best = scores.index(max(scores))
+        histories[best].extend(runs[best])
+    for given, winner in zip((model, guide), pairs[best], strict=True):
+        given.load_state_dict(winner.state_dict())
+        given.eval()
+    return histories[best], scores
+
+
+def _up_to(step: int, rows: Iterator[dict[str, float]]) -> Iterator[dict[str, float]]:
+    """Yield rows up to the first that reaches a step, and leave the others."""
+    for row in rows:
+        yield row
+        if row["step"] >= step:
+            return
+
+
+def _afresh(model: Any, guide: Any) -> tuple[nn.Module, nn.Module]:  # noqa: ANN401 - see contract
+    """Build the same pair again from its configurations, with other initial parameters."""
+    again = type(model)(model.config).to(next(model.parameters()))
+    return again, type(guide)(again, guide.config).to(next(guide.parameters()))
+
+
 def _recorded(
-    trainer: _Trainer, validation: object, *, progress: bool
+    trainer: _Trainer, validation: Split | None, bar: TrainingProgress
 ) -> Iterator[dict[str, float]]:
     """Yield a row of history every few steps: means of each term since the last row."""
     options, started = trainer.options, time.monotonic()
     score = _validator(trainer.elbo, validation)
     rows: list[dict[str, float]] = []
-    with TrainingProgress(options.max_steps, enabled=progress) as bar:
-        for step, terms in trainer.steps():
-            rows.append(terms.itemised())
-            if step % options.log_every and step != options.max_steps:
-                continue
-            row = {name: sum(r[name] for r in rows) / len(rows) for name in rows[0]}
-            rows = []
-            bar.show(step, row)
-            yield {"step": step, "seconds": time.monotonic() - started, **row, **score()}
+    for step, terms in trainer.steps():
+        rows.append(terms.itemised())
+        if step % options.log_every and step != options.max_steps:
+            continue
+        row = {name: sum(r[name] for r in rows) / len(rows) for name in rows[0]}
+        bar.advance(len(rows), row)
+        rows = []
+        yield {"step": step, "seconds": time.monotonic() - started, **row, **score()}
 
 
-def _validator(elbo: Elbo, data: object) -> Callable[[], dict[str, float]]:
+def _validator(elbo: Elbo, split: Split | None) -> Callable[[], dict[str, float]]:
     """Return a function that scores up to 256 held-out data, without disturbing training."""
-    if data is None or len(data) == 0:  # type: ignore[arg-type]  # splits have a length
+    if split is None:
         return dict
-    split = as_split(data)
     batch = split.batch(torch.arange(min(256, len(split))))
 
     def score() -> dict[str, float]:
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(0)
             terms = elbo(batch, size=len(next(iter(batch.values()))))
-        return {"validation elbo": float(terms.elbo)}
+        return {"validation elbo": float(terms.elbo.detach())}
 
     return score

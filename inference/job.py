@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "build"]
 
-_BASELINE = "vae"
 _BASELINE_STEPS = 1500
 
 
@@ -59,7 +58,7 @@ class Job:
         model: Fields of the model's configuration.
         guide: Fields of the guide's configuration.
         draws: Number of posterior draws for each sequence.
-        baseline: Whether to train a plain autoencoder on the same data.
+        baseline: Whether to train the entry's baseline on the same data.
         quiet: Whether to leave out the progress bars.
     """
 
@@ -68,7 +67,7 @@ class Job:
     options: FitOptions
     model: dict[str, Any] = field(default_factory=dict)
     guide: dict[str, Any] = field(default_factory=dict)
-    draws: int = 200
+    draws: int = 100
     baseline: bool = True
     quiet: bool = False
 
@@ -79,6 +78,7 @@ class Job:
         from .report import report
 
         console = Console(highlight=False)
+        self._check_sizes()
         data = self.data.open(seed=self.options.seed)
         console.print(
             f"{data.name}: {len(data.train)} training and {len(data.test)} test sequences of "
@@ -87,11 +87,16 @@ class Job:
         run = self._train(self.entry, data, self.options, self.model, self.guide)
         run.settings["data"] = self.data.to_dict()
         run.save(folder)
-        baseline = self._train_baseline(data) if self.baseline else None
+        baseline = self._train_baseline(data)
         findings = report(run, data, folder, baseline=baseline, draws=self.draws)
         console.print(findings.table())
         console.print(f"Pictures: {folder / 'figures'}   posterior: {folder / 'posterior.nc'}")
         return run
+
+    def _check_sizes(self) -> None:
+        """Refuse configurations that are wrong whatever the data, before these are opened."""
+        self.entry.model.Config.from_dict({"image_shape": (1, 1, 1)} | self.model)
+        self.entry.guide.Config.from_dict(self.guide)
 
     def _train(
         self,
@@ -105,10 +110,9 @@ class Job:
         return fit(*pair, data, options=options, progress=not self.quiet)
 
     def _train_baseline(self, data: Any) -> Run | None:  # noqa: ANN401
-        if self.entry.name == _BASELINE:
+        if self.entry.baseline is None or not self.baseline:
             return None
         steps = min(_BASELINE_STEPS, self.options.max_steps)
-        options = FitOptions.from_dict(self.options.to_dict() | {"max_steps": steps})
-        shared = {"latent_dim", "decoder_hidden_dim"}
-        sizes = {name: value for name, value in self.model.items() if name in shared}
-        return self._train(Entry.named(_BASELINE), data, options, sizes, {})
+        options = FitOptions.from_dict(self.options.to_dict() | {"max_steps": steps, "restarts": 1})
+        sizes = {name: value for name, value in self.model.items() if name in self.entry.shared}
+        return self._train(Entry.named(self.entry.baseline), data, options, sizes, {})

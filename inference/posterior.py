@@ -68,6 +68,10 @@ def posterior(
         ConfigError: `draws` or `batch_size` is below 1, or model and guide break the contract.
         DataError: There are no data, or some are not finite.
     """
+    if hasattr(data, "test") and not hasattr(data, "batch"):
+        raise DataError(
+            f"Found a whole {type(data).__name__}, but one split is needed: give `data.test`."
+        )
     if batch_size < 1:
         raise ConfigError(f"Found batch_size={batch_size}, but at least 1 is needed.")
     latents: defaultdict[str, list[Labelled]] = defaultdict(list)

@@ -44,8 +44,8 @@ class TrainingProgress:
         if self._bar is not None:
             self._bar.stop()
 
-    def show(self, step: int, terms: dict[str, float]) -> None:
-        """Move the bar to `step` and show the terms."""
+    def advance(self, steps: int, terms: dict[str, float]) -> None:
+        """Move the bar on and show the terms."""
         if self._bar is not None and self._task is not None:
             shown = "  ".join(f"{name} {value:.1f}" for name, value in terms.items())
-            self._bar.update(self._task, completed=step, terms=shown)
+            self._bar.update(self._task, advance=steps, terms=shown)

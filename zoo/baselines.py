@@ -91,4 +91,4 @@ class VariationalAutoencoder(nn.Module):
 
     def check_data(self, batch: Mapping[str, Tensor]) -> None:
         """Raise `DataError` unless these are sequences that the model can be fitted to."""
-        check_sequences(batch["images"], self.config.image_shape)
+        check_sequences(batch, self.config.image_shape, known={"images"})

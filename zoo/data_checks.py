@@ -1,5 +1,8 @@
 """Checks of observed data that models of images share."""
 
+from collections.abc import Mapping, Set
+
+import torch
 from torch import Tensor
 
 from .errors import DataError
@@ -8,18 +11,30 @@ __all__ = ["check_sequences"]
 
 
 def check_sequences(
-    images: Tensor, image_shape: tuple[int, int, int], *, minimum_frames: int = 1
+    batch: Mapping[str, Tensor],
+    image_shape: tuple[int, int, int],
+    *,
+    known: Set[str],
+    minimum_frames: int = 1,
 ) -> None:
     """Refuse tensors that are no sequences of images of the shape a model was built for.
 
     Args:
-        images: What was given as `(sequence, frame, channel, height, width)`.
+        batch: What was given; `images` should be `(sequence, frame, channel, height, width)`.
         image_shape: Channels, height and width that the model expects.
+        known: Names of all the tensors that the model takes.
         minimum_frames: Least number of frames.
 
     Raises:
-        DataError: The rank, the shape, the type or the range is wrong, or there are too few frames.
+        DataError: A name is missing or unknown, the rank, the shape, the type or the range is
+            wrong, or there are too few frames.
     """
+    if "images" not in batch or not batch.keys() <= known:
+        raise DataError(
+            f"Found tensors {sorted(batch)}, but `images` is needed and only {sorted(known)} are "
+            "known to this model. Rename or drop the others."
+        )
+    images = batch["images"]
     shape = tuple(images.shape)
     wanted = f"(sequence, frame, {', '.join(map(str, image_shape))})"
     if images.ndim != 5 or shape[2:] != tuple(image_shape):
@@ -32,7 +47,7 @@ def check_sequences(
             f"Found sequences of {shape[1]} frame, but at least {minimum_frames} are needed: with "
             "one frame nothing moves."
         )
-    if not images.is_floating_point():
+    if images.dtype not in (torch.float32, torch.float64):
         raise DataError(
             f"Found images of type {images.dtype}, but floats in [0, 1] are needed: divide bytes "
             "by 255."

@@ -6,6 +6,10 @@ __all__ = ["ConfigError", "DataError", "MutoscopeError", "TrainingError", "Trans
 class MutoscopeError(Exception):
     """Base of every error of this package."""
 
+    def __str__(self) -> str:
+        """Return the sentence, without the table of shapes that Pyro appends inside a trace."""
+        return super().__str__().split("\nTrace Shapes:")[0]
+
 
 class ConfigError(MutoscopeError, ValueError):
     """A configuration has an unknown key or a value out of range."""

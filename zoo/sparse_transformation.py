@@ -17,8 +17,14 @@ from torch import Tensor, nn
 
 from .config import AbstractConfig
 from .data_checks import check_sequences
-from .distributions import MarkovSpikeAndSlab, OneActiveField, PixelBernoulli, PixelNormal
-from .errors import ConfigError
+from .distributions import (
+    MAX_TABULATED_FIELDS,
+    MarkovSpikeAndSlab,
+    OneActiveField,
+    PixelBernoulli,
+    PixelNormal,
+)
+from .errors import DataError
 from .fields import (
     AbstractField,
     AbstractFlow,
@@ -40,6 +46,7 @@ SEQUENCE = "sequence"
 START = "z0"
 SPEED = "speed"
 IMAGES = "images"
+FIELD = "field"
 _COUNTS = ("num_fields", "latent_dim", "field_hidden_dim", "decoder_hidden_dim", "steps_per_frame")
 
 
@@ -62,7 +69,7 @@ class SparseTransformation(nn.Module):
     Speeds are in units of the fields: 1 is the centre of the slab prior. Times are in frames.
 
     Example:
-        >>> from mutoscope.zoo.simulate import simulate
+        >>> from mutoscope.zoo import simulate
         >>> model = SparseTransformation(SparseTransformation.Config(image_shape=(1, 8, 8)))
         >>> simulate(model, 3, seed=0)["images"].shape
         torch.Size([3, 9, 1, 8, 8])
@@ -144,6 +151,9 @@ class SparseTransformation(nn.Module):
                 self.require(not weight or self.time_dependent, name, "0 for static potentials")
             single = self.activity == "sparse" or self.control == "single"
             self.require(single, "control", "'single' with activity='one'")
+            speeds = self.num_fields * (2 if self.control == "double" else 1)
+            few = not self.reject_zero or speeds <= MAX_TABULATED_FIELDS
+            self.require(few, "num_fields", f"at most {MAX_TABULATED_FIELDS} speeds if reject_zero")
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -171,13 +181,15 @@ class SparseTransformation(nn.Module):
     zero: Tensor
 
     @property
-    def windows(self) -> Windows:
-        """Which stretches of sequences early training looks at.
+    def windows(self) -> Windows | None:
+        """Which stretches of sequences early training looks at; whole ones where time matters.
 
         In a long sequence all that comes after a transition depends on it, so a field that wrongly
         moves all the time, or always with another, cannot be let go of without spoiling the rest.
         In a short one it can.
         """
+        if self.config.time_dependent:
+            return None
         return Windows(axis="frame", length=self.config.window, until=0.5)
 
     @property
@@ -290,25 +302,31 @@ class SparseTransformation(nn.Module):
         transitions = (self.config.length if images is None else images.shape[-4]) - 1
         with pyro.plate(SEQUENCE, size or count, subsample=torch.arange(count), dim=-1):
             start = pyro.sample(START, self.start_prior())
-            speed = pyro.sample(
-                SPEED, self.speed_prior(transitions), obs=self._known_speed(field, transitions)
-            )
+            known = None
+            if field is not None:
+                known = OneActiveField.speed_of(field, transitions, self.num_speeds).to(self.zero)
+            speed = pyro.sample(SPEED, self.speed_prior(transitions), obs=known)
             latent = pyro.deterministic("z", self.moved(start, speed).latent, event_dim=2)
             return pyro.sample(IMAGES, self.image_likelihood(latent), obs=images)
 
     def check_data(self, batch: Mapping[str, Tensor]) -> None:
         """Raise `DataError` unless these are sequences that the model can be fitted to."""
-        check_sequences(batch[IMAGES], self.config.image_shape, minimum_frames=2)
+        check_sequences(batch, self.config.image_shape, known={IMAGES, FIELD}, minimum_frames=2)
+        if FIELD in batch:
+            self._check_field(batch[FIELD], len(batch[IMAGES]))
 
-    def _known_speed(self, field: Tensor | None, transitions: int) -> Tensor | None:
-        if field is None:
-            return None
+    def _check_field(self, field: Tensor, count: int) -> None:
         if self.config.activity != "one":
-            raise ConfigError(
+            raise DataError(
                 "Found which field moves each sequence, but the model lets several move. Build it "
                 "with activity='one', or leave `field` out of the data."
             )
-        return OneActiveField.speed_of(field, transitions, self.num_speeds).to(self.zero.dtype)
+        whole = field.dtype == torch.int64 and tuple(field.shape) == (count,)
+        if not whole or bool(((field < 0) | (field >= self.num_speeds)).any()):
+            raise DataError(
+                f"Found `field` of type {field.dtype} and shape {tuple(field.shape)}; expected one "
+                f"int64 from 0 to {self.num_speeds - 1} for each of {count} sequences."
+            )
 
     def penalties(
         self, values: Mapping[str, Tensor], guide_log_prob: Mapping[str, Tensor]
@@ -321,7 +339,8 @@ class SparseTransformation(nn.Module):
         """
         if not self.flow_penalties.active:
             return {}
-        moved = self.moved(values[START], values[SPEED], density=True)
+        density = self.config.kl == "paper"
+        moved = self.moved(values[START], values[SPEED], density=density)
         penalties: dict[str, Tensor] = self.flow_penalties(
             self.potential, self.rotational, moved, values[SPEED], guide_log_prob[START]
         )

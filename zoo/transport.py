@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -89,9 +89,10 @@ def transport(
         The points, and what was asked for with them.
 
     Raises:
-        ConfigError: `speed` has no frame or no field, or does not fit the flow.
-        TransportDiverged: A coordinate is not finite or exceeds `limit`, or the adaptive solver
-            cannot go on.
+        ConfigError: `latent` or `speed` does not fit the flow or the other, or the solver is
+            unknown.
+        TransportDiverged: A speed or coordinate is not finite, a coordinate exceeds `limit`, or the
+            adaptive solver cannot go on.
     """
     latent, speed = _broadcast(flow, latent, speed)
     options = _solver_options(method, steps_per_frame, tolerance)
@@ -110,7 +111,8 @@ def transport(
             else:
                 (point,) = solve(side, (points[-1],), span)
         except AssertionError as error:  # torchdiffeq's way of saying that its step vanished
-            _check_sane(torch.stack(points, -2), limit)
+            _check_sane(torch.stack(points, -2), speed, limit)
+            _check_speed(speed)
             raise TransportDiverged(
                 f"The adaptive solver stopped in frame {frame}: {error}. Lower the speeds or the "
                 "scale of the fields, loosen `tolerance`, or use method='rk4'."
@@ -118,7 +120,7 @@ def transport(
         points.append(point)
         evaluations += side.evaluations
     path = torch.stack(points, -2)
-    _check_sane(path, limit)
+    _check_sane(path, speed, limit)
     return Transported(path, torch.stack(changes, -1) if density else None, evaluations)
 
 
@@ -148,7 +150,20 @@ def _broadcast(flow: AbstractFlow, latent: Tensor, speed: Tensor) -> tuple[Tenso
             f"speed has shape {tuple(speed.shape)}, but (..., frames, {flow.num_fields}) with at "
             "least one frame is needed: one speed for each transition and field."
         )
-    batch: torch.Size = torch.broadcast_shapes(latent.shape[:-1], speed.shape[:-2])
+    wanted = "any number" if flow.latent_dim is None else flow.latent_dim
+    if latent.ndim < 1 or flow.latent_dim not in (None, latent.shape[-1]):
+        raise ConfigError(
+            f"latent has shape {tuple(latent.shape)}, but its last axis must hold {wanted} "
+            "coordinates, those of the flow's latent space. Give points of that space."
+        )
+    try:
+        batch: torch.Size = torch.broadcast_shapes(latent.shape[:-1], speed.shape[:-2])
+    except RuntimeError as error:
+        raise ConfigError(
+            f"latent has shape {tuple(latent.shape)} and speed {tuple(speed.shape)}, but their "
+            "batch axes, all but the last and all but the last two, must broadcast. Give as many "
+            "starting points as sequences of speeds, or one."
+        ) from error
     return latent.expand(*batch, -1), speed.expand(*batch, -1, -1)
 
 
@@ -170,6 +185,8 @@ def _solve_frame(
 
 
 def _solver_options(method: Method, steps: int, tolerance: float) -> dict[str, object]:
+    if method not in get_args(Method):
+        raise ConfigError(f"method={method!r}, but one of {', '.join(get_args(Method))} is needed.")
     if method == "dopri5":
         return {"method": method, "rtol": tolerance, "atol": tolerance}
     if steps < 1:
@@ -177,7 +194,23 @@ def _solver_options(method: Method, steps: int, tolerance: float) -> dict[str, o
     return {"method": method, "options": {"step_size": 1 / steps}}
 
 
-def _check_sane(path: Float[Tensor, "*batch frame latent"], limit: float) -> None:
+def _check_speed(speed: Float[Tensor, "*batch frame field"]) -> None:
+    broken = (~speed.detach().isfinite()).any(-1)
+    if bool(broken.any()):
+        raise TransportDiverged(
+            f"Speeds are not finite, first that of transition {int(broken.nonzero()[:, -1].min())} "
+            "(counted from 0), so the fault lies before transport: look at what drew or encoded "
+            "them (data that are not finite, a learning rate too high)."
+        )
+
+
+def _check_sane(
+    path: Float[Tensor, "*batch frame latent"],
+    speed: Float[Tensor, "*batch transition field"],
+    limit: float,
+) -> None:
+    if not path.numel():
+        return
     magnitude = path.detach().abs().movedim(-2, 0).flatten(1).amax(1)
     if bool((magnitude <= limit).all()):
         return
@@ -188,6 +221,7 @@ def _check_sane(path: Float[Tensor, "*batch frame latent"], limit: float) -> Non
             "fault lies before transport: look at what drew or encoded it (data that are not "
             "finite, a learning rate too high)."
         )
+    _check_speed(speed)
     raise TransportDiverged(
         f"Points diverged in frame {step}: the largest coordinate is {float(magnitude[step]):.3g}, "
         f"the limit is {limit:.3g}. Lower the learning rate, the speeds or the scale of the "

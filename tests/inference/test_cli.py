@@ -61,7 +61,9 @@ def test_overwriting_leaves_foreign_files_alone(tmp_path):
         (["--data", "digitz"], "digits"),
         (["--data", "mnist", "--data-dir", "nowhere"], "nowhere"),
         (["--max-steps", "0"], "max_steps=0"),
-        (["--transforms", '["spin"]'], "spin"),
+        (["--transforms", "rotation,spin"], "spin"),
+        (["--draws", "0"], "draws"),
+        (["--sequences-per-image", "0"], "sequences_per_image"),
     ],
 )
 def test_bad_input_is_one_line_before_training(tmp_path, capsys, words, said):
@@ -72,7 +74,7 @@ def test_bad_input_is_one_line_before_training(tmp_path, capsys, words, said):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("words", [["fit", "stta"], ["fit", "sta", "--model.num_feilds", "3"]])
+@pytest.mark.parametrize("words", [["fit", "stta"], ["fit", "sta", "--model.num_field", "3"]])
 def test_unknown_words_exit_with_two(words, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(words)
@@ -84,3 +86,20 @@ def test_list_names_every_model(capsys):
     shown = capsys.readouterr().out
     assert "sta" in shown
     assert "vae" in shown
+
+
+def test_a_file_is_no_folder(tmp_path, capsys):
+    path = tmp_path / "file"
+    path.write_text("mine")
+    assert main(["fit", "sta", "--out", str(path), *SMALL]) == 1
+    assert "is a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["max_stepz: 3", "model: {num_field: 3}"])
+def test_a_config_file_with_an_unknown_key_names_it(tmp_path, capsys, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "sta", "--config", str(path), "--out", str(tmp_path / "run"), *SMALL])
+    error = capsys.readouterr().err
+    assert "max_stepz" in error or "num_field" in error

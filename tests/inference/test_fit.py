@@ -121,3 +121,15 @@ def test_the_learning_rate_warms_up_and_falls():
     assert rates[0] == pytest.approx(0.01)
     assert max(rates) == 1.0
     assert rates[-1] < 0.03
+
+
+def test_restarts_go_on_with_the_best_and_keep_every_score(data):
+    model, guide = autoencoder(data)
+    run = fit(model, guide, data, max_steps=20, log_every=2, restarts=3, progress=False)
+    scores = run.settings["restart scores"]
+    assert len(scores) == 3
+    assert run.history[1]["step"] == 4
+    assert run.history[1]["validation elbo"] == max(scores)
+    assert [row["step"] for row in run.history] == list(range(2, 21, 2))
+    assert run.model is model
+    assert not model.training

@@ -35,6 +35,12 @@ def test_bad_images_are_refused(name, kind):
         posterior(*pair(name), {"images": images}, draws=1)
 
 
+@pytest.mark.parametrize("batch", [{"pictures": GOOD}, {"images": GOOD, "labels": torch.zeros(2)}])
+def test_unknown_names_are_refused(batch):
+    with pytest.raises(DataError, match="known to this model"):
+        fit(*pair("vae"), batch, max_steps=1, progress=False)
+
+
 def test_one_frame_is_no_motion():
     with pytest.raises(DataError, match="at least 2"):
         fit(*pair("sta"), {"images": GOOD[:, :1]}, max_steps=1, progress=False)

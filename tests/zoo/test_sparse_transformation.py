@@ -8,7 +8,7 @@ import torch
 import mutoscope.zoo.sparse_transformation as module
 from mutoscope.guides import SparseTransformationGuide
 from mutoscope.zoo import SparseTransformation
-from mutoscope.zoo.errors import ConfigError
+from mutoscope.zoo.errors import ConfigError, DataError
 from mutoscope.zoo.simulate import simulate
 
 SHAPE = (1, 6, 6)
@@ -80,9 +80,38 @@ def test_by_default_nothing_is_added_to_the_elbo():
 
 
 def test_knowing_the_field_needs_a_model_of_one_field():
-    images, field = torch.rand(2, 3, *SHAPE), torch.tensor([0, 1])
-    with pytest.raises(ConfigError, match="activity='one'"):
-        make()(images, field)
+    batch = {"images": torch.rand(2, 3, *SHAPE), "field": torch.tensor([0, 1])}
+    with pytest.raises(DataError, match="activity='one'"):
+        make().check_data(batch)
+    make(activity="one").check_data(batch)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [torch.tensor([0, 9]), torch.tensor([0, -1]), torch.tensor([0.0, 1.0]), torch.tensor([0])],
+)
+def test_fields_that_do_not_exist_are_refused(field):
+    with pytest.raises(DataError, match="from 0 to 3"):
+        make(activity="one").check_data({"images": torch.rand(2, 3, *SHAPE), "field": field})
+
+
+@pytest.mark.parametrize(
+    ("options", "estimator"),
+    [
+        ({"length": 9}, "enumerate"),
+        ({"length": 3, "reject_zero": True}, "disarm"),
+        ({"length": 3, "reject_zero": True}, "local_expectation"),
+    ],
+)
+def test_estimators_that_cannot_work_are_refused_before_training(options, estimator):
+    config = SparseTransformationGuide.Config(estimator=estimator)
+    with pytest.raises(ConfigError, match=estimator):
+        SparseTransformationGuide(make(**options), config)
+
+
+def test_time_needs_whole_sequences():
+    assert make(time_dependent=True).windows is None
+    assert make().windows.length == 3
 
 
 @pytest.mark.parametrize(
@@ -95,6 +124,7 @@ def test_knowing_the_field_needs_a_model_of_one_field():
         ({"hamilton_jacobi": 1.0}, "hamilton_jacobi"),
         ({"activity": "one", "control": "double"}, "control"),
         ({"slab": "cauchy"}, "slab"),
+        ({"reject_zero": True, "num_fields": 6, "control": "double"}, "num_fields"),
     ],
 )
 def test_options_out_of_range_are_named(options, named):

@@ -1,12 +1,14 @@
 """Distributions that Pyro does not have: spike and slab, and pixels in one go."""
 
-from .estimators import Estimator, Proposals
-from .markov_spike_and_slab import MarkovSpikeAndSlab
+from .estimators import MAX_ENUMERATED_SPIKES, Estimator, Proposals
+from .markov_spike_and_slab import MAX_TABULATED_FIELDS, MarkovSpikeAndSlab
 from .one_active import OneActiveField
 from .pixels import PixelBernoulli, PixelNormal
 from .spike_and_slab import SpikeAndSlab
 
 __all__ = [
+    "MAX_ENUMERATED_SPIKES",
+    "MAX_TABULATED_FIELDS",
     "Estimator",
     "MarkovSpikeAndSlab",
     "OneActiveField",

@@ -50,7 +50,13 @@ def surrogate_spike(
 ) -> Tensor:
     """Return the hard spikes, exactly, with the gradient that a relaxed estimator gives them.
 
-    The relaxation uses logistic noise drawn given the hard outcome, so it serves any joint law.
+    Each spike is relaxed on its own, with logistic noise drawn given its outcome.
+
+    Args:
+        estimator: Its name; a proposing one leaves the spikes without gradient.
+        hard: Spikes that were drawn.
+        logits: Log-odds of each spike's marginal probability, under whatever joint law drew them.
+        temperature: Temperature of the relaxation.
     """
     if estimator not in ("straight_through", "hard_concrete"):
         return hard
@@ -144,7 +150,7 @@ def _enumerate(on: Tensor, logits: Tensor, event: torch.Size, reject_zero: bool)
         )
     masks = torch.tensor(list(itertools.product([False, True], repeat=num_spikes)))
     if reject_zero:
-        masks = masks[masks.unflatten(-1, event).any(-1).flatten(1).all(1)]
+        masks = masks[masks.unflatten(-1, event).any(-1).reshape(len(masks), -1).all(1)]
     masks = masks.to(on.device).reshape(-1, *[1] * (on.ndim - 1), num_spikes)
     signed = torch.where(masks, logits, -logits)
     weight = torch.nn.functional.logsigmoid(signed).sum(-1).softmax(0)

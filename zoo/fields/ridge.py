@@ -35,7 +35,7 @@ class RidgeFlow(AbstractFlow):
         outward: Float[Tensor, "field hidden latent"],
         linear: Float[Tensor, "field latent latent"],
     ) -> None:
-        self.num_fields = inward.shape[0]
+        self.num_fields, self.latent_dim = inward.shape[0], inward.shape[-1]
         self.inward, self.bias, self.drift = inward, bias, drift
         self.outward, self.linear = outward, linear
         self._project = inward.flatten(0, 1).T

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from .flow import AbstractField
+from .flow import AbstractField, require_positive
 from .ridge import RidgeFlow
 
 __all__ = ["RotationalField"]
@@ -23,13 +23,16 @@ class RotationalField(AbstractField):
         num_fields: Number K of fields.
         latent_dim: Dimension D of the latent space.
         hidden_dim: Number H of ridge functions of each Hamiltonian.
-        scale: Typical length of a velocity where `|z|^2 = D`, at initialisation.
+        scale: Size of the ridge functions' weights and, halved, of `s_k`, at initialisation. Of a
+            velocity where `|z|^2 = D` the quadratic part alone is about `scale / 2 * sqrt(D)` long;
+            with 0.3, whole ones measure 0.28 for D = 4, 0.65 for D = 16 and 1.23 for D = 64.
     """
 
     def __init__(
         self, num_fields: int, latent_dim: int, hidden_dim: int = 32, *, scale: float = 0.3
     ) -> None:
         super().__init__()
+        require_positive(num_fields=num_fields, latent_dim=latent_dim, hidden_dim=hidden_dim)
         self.num_fields, self.latent_dim = num_fields, latent_dim
         hidden = (num_fields, hidden_dim)
         self.inward = nn.Parameter(torch.randn(*hidden, latent_dim) / math.sqrt(latent_dim))
