@@ -73,9 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 after an error that is explained in one line, 130 when interrupted.
     """
-    words = sys.argv[1:] if arguments is None else arguments
-    chosen = _parser().parse_args([_with_underscores(word) for word in words])
+    given = sys.argv[1:] if arguments is None else arguments
+    words = [_with_underscores(word) for word in given]
     try:
+        _check_config_file(words)
+        chosen = _parser().parse_args(words)
         if chosen.command == "list":
             _list()
         else:
@@ -137,6 +139,18 @@ def _add_output(parser: Any) -> None:  # noqa: ANN401 - jsonargparse carries no 
     add("--draws", type=int, default=100, help="posterior draws of each sequence")
     add("--no_baseline", action="store_true", help="leave out the autoencoder to compare with")
     add("--quiet", action="store_true", help="leave out the progress bars")
+
+
+def _check_config_file(words: Sequence[str]) -> None:
+    """Refuse unknown keys with a clear word: the parser's own is lost between subcommands."""
+    from ..guides.registry import ENTRIES, Entry
+    from .config_file import check_config_file, config_file
+    from .fit import FitOptions
+
+    path = config_file(words)
+    if path is not None and len(words) > 1 and words[1] in {entry.name for entry in ENTRIES}:
+        others = ("out", "overwrite", "draws", "no_baseline", "quiet")
+        check_config_file(path, Entry.named(words[1]), (DataOptions, FitOptions), others)
 
 
 def _list() -> None:

@@ -5,7 +5,7 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from .errors import ConfigError
@@ -61,12 +61,15 @@ class AbstractConfig:
         known = [f.name for f in dataclasses.fields(cls)]
         for key in values:
             if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = (
-                    f" Did you mean {near[0]!r}?" if near else f" Known keys: {', '.join(known)}."
-                )
-                raise ConfigError(f"{cls.__qualname__} has no key {key!r}.{hint}")
+                raise ConfigError(unknown_key(cls.__qualname__, key, known))
         return cls(**{key: _tuples(value) for key, value in values.items()})
+
+
+def unknown_key(where: str, key: object, known: Sequence[str]) -> str:
+    """Return the sentence that refuses a key and names the nearest known one."""
+    near = difflib.get_close_matches(str(key), known, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}."
+    return f"{where} has no key {key!r}. {hint}"
 
 
 def _tuples(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -96,6 +96,8 @@ def transport(
     """
     latent, speed = _broadcast(flow, latent, speed)
     options = _solver_options(method, steps_per_frame, tolerance)
+    if not latent.numel():  # the adaptive solver finds no step for no points
+        options = _solver_options("euler", 1, tolerance)
     solve = partial(_solve_frame, adjoint=adjoint, options=options)
     frames = speed.shape[-2]
     times = start + torch.arange(frames + 1, dtype=latent.dtype, device=latent.device)

@@ -95,11 +95,27 @@ def test_a_file_is_no_folder(tmp_path, capsys):
     assert "is a file" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["max_stepz: 3", "model: {num_field: 3}"])
-def test_a_config_file_with_an_unknown_key_names_it(tmp_path, capsys, text):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max_stepz: 3", "'max_steps'"),
+        ("model: {num_field: 3}", "'num_fields'"),
+        ("[1, 2]", "expected named options"),
+        ("{", "neither YAML nor JSON"),
+    ],
+)
+def test_a_bad_config_file_is_refused_in_one_sentence(tmp_path, capsys, text, said):
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    with pytest.raises(SystemExit, match="2"):
-        main(["fit", "sta", "--config", str(path), "--out", str(tmp_path / "run"), *SMALL])
-    error = capsys.readouterr().err
-    assert "max_stepz" in error or "num_field" in error
+    assert main(["fit", "sta", f"--config={path}", "--out", str(tmp_path / "run"), *SMALL]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_config_file_is_used(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("seed: 5\nmodel: {num_fields: 3}")
+    out = tmp_path / "run"
+    assert main(["fit", "sta", "--config", str(path), "--out", str(out), *SMALL]) == 0
+    run = Run.load(out)
+    assert run.settings["fit"]["seed"] == 5
+    assert run.model.config.num_fields == 3

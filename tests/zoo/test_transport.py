@@ -2,6 +2,7 @@
 
 import itertools
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from mutoscope.zoo.fields import (
     PotentialField,
     RidgeFlow,
     RotationalField,
+    StackedFlow,
     SummedFlow,
     join_ridge_flows,
 )
@@ -224,10 +226,60 @@ def test_a_start_that_is_not_finite_is_told_apart(
         transport(flow, latent, speed, method=method)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_speeds_that_are_not_finite_are_told_apart(
+    method: Method, reverse: bool, value: float, flow: RidgeFlow, latent: Tensor, speed: Tensor
+) -> None:
+    speed[3, 2, 1] = value
+    pattern = "Speeds are not finite, first that of transition 2"
+    with pytest.raises(TransportDiverged, match=pattern):
+        transport(flow, latent, speed, method=method, reverse=reverse)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("density", [False, True])
+def test_no_points_go_nowhere(method: Method, density: bool, flow: RidgeFlow) -> None:
+    latent, speed = torch.zeros(0, D).double(), torch.zeros(0, T, K).double()
+    moved = transport(flow, latent, speed, method=method, density=density)
+    assert moved.latent.shape == (0, T + 1, D)
+    assert moved.log_density is None or moved.log_density.shape == (0, T + 1)
+
+
+@pytest.mark.parametrize("shape", [(5, D + 1), (5, 1), ()])
+@pytest.mark.parametrize("kind", ["ridge", "summed", "stacked"])
+@pytest.mark.usefixtures("no_shape_checks")
+def test_points_of_another_space_are_refused(
+    kind: str, shape: tuple[int, ...], flow: RidgeFlow, speed: Tensor
+) -> None:
+    flows: dict[str, AbstractFlow] = {
+        "ridge": flow,
+        "summed": SummedFlow(flow, flow),
+        "stacked": StackedFlow([flow]),
+    }
+    with pytest.raises(ConfigError, match=rf"latent has shape .*must hold {D} coordinates"):
+        transport(flows[kind], torch.zeros(shape).double(), speed)
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_batches_that_do_not_broadcast_are_refused(
+    flow: RidgeFlow, latent: Tensor, speed: Tensor
+) -> None:
+    with pytest.raises(ConfigError, match=r"\(3, 6\) and speed \(5, 4, 3\).*must broadcast"):
+        transport(flow, latent[:3], speed)
+
+
+def test_unknown_methods_are_refused(flow: RidgeFlow, latent: Tensor, speed: Tensor) -> None:
+    unknown: Any = "rk45"
+    with pytest.raises(ConfigError, match="method='rk45', but one of euler, midpoint, rk4, dopri5"):
+        transport(flow, latent, speed, method=unknown)
+
+
 def test_adaptive_solver_that_cannot_go_on_says_so(
     flow: RidgeFlow, latent: Tensor, speed: Tensor
 ) -> None:
-    speed[:, 1] = float("nan")
+    speed[:, 1] = 1e200
     with pytest.raises(TransportDiverged, match="stopped in frame 1"):
         transport(flow, latent, speed, method="dopri5")
 

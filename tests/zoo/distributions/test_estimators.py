@@ -76,6 +76,43 @@ def test_relaxed_estimators_point_the_same_way(estimator: Estimator) -> None:
     assert torch.cosine_similarity(mean, truth, dim=0) > 0.8
 
 
+@pytest.mark.parametrize("estimator", ["straight_through", "hard_concrete"])
+@pytest.mark.parametrize("logits", [(-1.0, -2.0, -1.5), (0.5, -0.3, 0.8), (-3.0, -3.0, -2.0)])
+@pytest.mark.parametrize("name", ["square", "linear"])
+def test_relaxed_estimators_relax_the_rejecting_law(
+    estimator: Estimator, logits: tuple[float, ...], name: str
+) -> None:
+    def function(speed: Tensor) -> Tensor:
+        if name == "square":
+            return (speed.sum(-1) - 0.3).square()
+        return (speed * torch.tensor([1.0, 2.0, 3.0]).double()).sum(-1)
+
+    def mean(at: Tensor) -> Tensor:
+        masks = torch.tensor(list(itertools.product([0.0, 1.0], repeat=K))[1:]).double()
+        return ((masks @ at).softmax(0) * function(masks)).sum()
+
+    at = torch.tensor(logits).double()
+    truth = torch.autograd.functional.jacobian(mean, at)
+    wide = at.expand(DRAWS, K).clone().requires_grad_()
+    slab = Normal(torch.ones(()).double(), torch.tensor(1e-9).double())
+    law = SpikeAndSlab(wide, slab, reject_zero=True, estimator=estimator)
+    (gradient,) = torch.autograd.grad(function(law.rsample()).sum(), wide)
+    found = gradient.mean(0)
+    assert torch.cosine_similarity(found, truth, dim=0) > 0.8
+    assert 0.5 < found.norm() / truth.norm() < 2
+
+
+@pytest.mark.parametrize("reject_zero", [False, True])
+def test_frames_can_be_enumerated_one_by_one(reject_zero: bool) -> None:
+    slab = Normal(torch.ones(()).double(), torch.tensor(1e-12).double())
+    law = SpikeAndSlab(LOGITS, slab, reject_zero=reject_zero, estimator="enumerate")
+    proposals = law.proposals(law.rsample())
+    assert proposals is not None
+    assert proposals.values.shape == (2**K - reject_zero, T, K)
+    mean = proposals.combine(proposals.values.select(-1, 1))
+    assert torch.allclose(mean, law.probs[:, 1], atol=1e-9)
+
+
 @pytest.mark.parametrize("reject_zero", [False, True])
 def test_enumeration_is_exact(reject_zero: bool) -> None:
     logits = LOGITS.clone().requires_grad_()

@@ -172,6 +172,21 @@ def test_slabs_of_other_families_are_at_home() -> None:
     assert value.any()
 
 
+@pytest.mark.parametrize(
+    ("sizes", "pattern"),
+    [
+        ({"length": 0}, "length=0, but at least 1"),
+        ({"num_fields": 0}, "num_fields=0, but at least 1"),
+        ({"controls": 3}, "4 spikes cannot share slabs among 3 controls"),
+        ({"controls": 0}, "4 spikes cannot share slabs among 0 controls"),
+    ],
+)
+def test_impossible_sizes_are_refused(sizes: dict[str, int], pattern: str) -> None:
+    given = {"length": T, "num_fields": K, "controls": 1} | sizes
+    with pytest.raises(ConfigError, match=pattern):
+        MarkovSpikeAndSlab(slab(), **given)
+
+
 def test_contradictions_are_refused() -> None:
     make = partial(MarkovSpikeAndSlab, slab(), length=T, num_fields=K)
     for name in ("initial", "stay", "switch_on"):

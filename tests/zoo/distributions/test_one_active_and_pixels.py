@@ -28,6 +28,20 @@ def test_one_active_field_is_a_categorical() -> None:
     assert law.expand(torch.Size([2, 5])).sample().shape == (2, 5, T, K)
 
 
+def test_other_speeds_than_one_active_field_are_impossible() -> None:
+    possible = OneActiveField.speed_of(torch.tensor(1), T, K)
+    value = possible.expand(7, T, K).clone()
+    value[1] = 0.0
+    value[2, :, 0] = 1.0
+    value[3, 2] = torch.tensor([1.0, 0.0, 0.0])
+    value[4, T - 1] = 0.0
+    value[5] = value[5] / 2
+    value[6, 0] = float("nan")
+    log_prob = OneActiveField(torch.randn(K), length=T).log_prob(value)
+    assert log_prob[0].isfinite()
+    assert (log_prob[1:] == -torch.inf).all()
+
+
 def test_proposals_sum_the_field_out() -> None:
     logits = torch.randn(5, K, dtype=torch.float64, requires_grad=True)
     law = OneActiveField(logits, length=T)

@@ -134,6 +134,24 @@ def test_shapes_and_expansion(controls: int, reject: bool) -> None:
     assert torch.equal(wide.probs[1], law.probs)
 
 
+@pytest.mark.parametrize(("controls", "reject"), CASES)
+def test_marginal_logits_are_those_of_the_probabilities(controls: int, reject: bool) -> None:
+    law = make(controls, reject, 3).expand(torch.Size([2, 3]))
+    assert law.marginal_logits.shape == (2, 3, K)
+    assert torch.allclose(law.marginal_logits.sigmoid(), law.probs, atol=1e-12)
+
+
+@pytest.mark.parametrize("logit", [-60.0, -40.0, 0.0, 40.0])
+@pytest.mark.parametrize("num_fields", [1, 3])
+def test_relaxed_gradients_of_the_rejecting_law_stay_finite(logit: float, num_fields: int) -> None:
+    logits = torch.full((50, num_fields), logit, requires_grad=True)
+    slab = Normal(torch.tensor(1.0), torch.tensor(0.5))
+    law = SpikeAndSlab(logits, slab, reject_zero=True).expand(torch.Size([2, 50]))
+    (gradient,) = torch.autograd.grad(law.rsample().sum(), logits)
+    assert gradient.isfinite().all()
+    assert num_fields > 1 or not gradient.any(), "the only spike is always on"
+
+
 def test_slabs_may_have_axes_of_their_own() -> None:
     slab = Laplace(torch.ones(6, 1, K), torch.tensor(0.1))
     law = SpikeAndSlab(torch.zeros(5, K), slab)
@@ -151,8 +169,11 @@ def test_gradients_reach_the_slab_only_where_it_is_on() -> None:
 
 
 def test_contradictions_are_refused() -> None:
-    with pytest.raises(ConfigError, match="cannot share"):
-        SpikeAndSlab(torch.zeros(3), Normal(torch.tensor(0.0), torch.tensor(1.0)), controls=2)
+    for controls in (0, 2):
+        with pytest.raises(ConfigError, match="cannot share"):
+            SpikeAndSlab(
+                torch.zeros(3), Normal(torch.tensor(0.0), torch.tensor(1.0)), controls=controls
+            )
     with pytest.raises(ConfigError, match="leave none on"):
         SpikeAndSlab(
             torch.zeros(3),

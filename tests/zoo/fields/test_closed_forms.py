@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mutoscope.zoo.errors import ConfigError
 from mutoscope.zoo.fields import AbstractField, PenalisedField, PotentialField, RotationalField
 
 K, D, H = 3, 5, 7
@@ -119,3 +120,14 @@ def test_potentials_are_finite_far_away() -> None:
     far = torch.full((1, D), 1e4)
     assert field.potential(far, torch.tensor(0.0)).isfinite().all()
     assert field(far, torch.tensor(0.0)).norm(dim=-1).max() < 100, "velocities are bounded"
+
+
+@pytest.mark.parametrize("make", [PotentialField, RotationalField, PenalisedField])
+@pytest.mark.parametrize("name", ["num_fields", "latent_dim", "hidden_dim"])
+@pytest.mark.parametrize("size", [0, -1])
+def test_sizes_below_one_are_refused(
+    make: Callable[..., AbstractField], name: str, size: int
+) -> None:
+    sizes = {"num_fields": K, "latent_dim": D, "hidden_dim": H, name: size}
+    with pytest.raises(ConfigError, match=f"{name}={size}, but at least 1"):
+        make(**sizes)

@@ -61,6 +61,11 @@ def test_velocity_is_the_weighted_sum_of_each(name: str, points: Tensor) -> None
 
 
 @pytest.mark.parametrize("name", FLOWS)
+def test_flows_know_their_latent_dimension(name: str) -> None:
+    assert FLOWS[name]().latent_dim == D
+
+
+@pytest.mark.parametrize("name", FLOWS)
 def test_flows_at_speed_zero_stand_still(name: str, points: Tensor) -> None:
     flow = FLOWS[name]()
     speed = torch.zeros(2, 7, flow.num_fields, dtype=torch.float64)
