@@ -9,8 +9,7 @@ from pyro.distributions import Independent, TorchDistribution
 from torch import Tensor, nn
 
 from ..zoo.config import AbstractConfig
-from ..zoo.distributions import MAX_ENUMERATED_SPIKES, Estimator, OneActiveField, SpikeAndSlab
-from ..zoo.errors import ConfigError
+from ..zoo.distributions import Estimator, OneActiveField, SpikeAndSlab
 from ..zoo.nets import ImageEncoder
 from ..zoo.schedules import Schedule
 from ..zoo.slabs import make_slab
@@ -67,17 +66,6 @@ class SparseTransformationGuide(nn.Module):
     def __init__(self, model: SparseTransformation, config: Config | None = None) -> None:
         super().__init__()
         self.config = config = config or self.Config()
-        spikes = (model.config.length - 1) * model.num_speeds
-        if config.estimator == "enumerate" and spikes > MAX_ENUMERATED_SPIKES:
-            raise ConfigError(
-                f"estimator='enumerate' would try 2^{spikes} patterns of spikes; the limit is "
-                f"2^{MAX_ENUMERATED_SPIKES}. Use fewer fields or frames, or 'local_expectation'."
-            )
-        if model.config.reject_zero and config.estimator in ("disarm", "local_expectation"):
-            raise ConfigError(
-                f"estimator={config.estimator!r} switches single spikes off, which reject_zero "
-                "forbids. Choose 'straight_through', 'hard_concrete' or 'enumerate'."
-            )
         self.slab = model.config.slab
         self.slab_scale = model.config.slab_scale
         self.activity = model.config.activity

@@ -124,11 +124,20 @@ def fit(
     with torch.random.fork_rng(), pyro.validation_enabled(False):
         torch.manual_seed(options.seed)
         with pyro.settings.context(module_local_params=True):
+            _rehearse(Elbo(model, guide), train)
             history, scores = _race(model, guide, train, validation, options, progress=progress)
     run = Run(model, guide, history, {"fit": options.to_dict(), "restart scores": scores})
     if out is not None:
         run.save(out)
     return run
+
+
+def _rehearse(elbo: Elbo, split: Split) -> None:
+    """Run the objective once on whole data: what cannot work is said before training starts."""
+    batch = split.batch(torch.arange(min(2, len(split))))
+    device = next(elbo.parameters()).device
+    with torch.no_grad(), torch.random.fork_rng():
+        elbo({name: tensor.to(device) for name, tensor in batch.items()}, size=len(split))
 
 
 def _check(model: nn.Module, split: Split | None) -> None:

@@ -200,9 +200,10 @@ class SparseTransformation(nn.Module):
         fields is inferred, its KL weighs much (deterministic annealing): a sequence that is certain
         of its field before fields differ would stay with it.
         """
-        light = Schedule(start=0.1, end=1.0, until=0.4)
-        annealed = Schedule(start=100.0, end=1.0, until=0.6)
-        return {START: light, SPEED: annealed if self.config.activity == "one" else light}
+        speed = Schedule(start=0.3, end=1.0, until=0.2)
+        if self.config.activity == "one":
+            speed = Schedule(start=100.0, end=1.0, until=0.6)
+        return {START: Schedule(start=0.1, end=1.0, until=0.4), SPEED: speed}
 
     @property
     def num_speeds(self) -> int:

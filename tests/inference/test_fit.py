@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mutoscope.guides import VariationalAutoencoderGuide
+from mutoscope.guides import SparseTransformationGuide, VariationalAutoencoderGuide
 from mutoscope.inference import FitOptions, fit
-from mutoscope.zoo import VariationalAutoencoder
+from mutoscope.zoo import SparseTransformation, VariationalAutoencoder
 from mutoscope.zoo.datasets import TransformedDigits
 from mutoscope.zoo.errors import ConfigError, DataError, TrainingError
 from mutoscope.zoo.schedules import Schedule
@@ -133,3 +133,20 @@ def test_restarts_go_on_with_the_best_and_keep_every_score(data):
     assert [row["step"] for row in run.history] == list(range(2, 21, 2))
     assert run.model is model
     assert not model.training
+
+
+@pytest.mark.parametrize(
+    ("options", "estimator", "said"),
+    [
+        ({}, "enumerate", "Exact enumeration of 32 spikes"),
+        ({"reject_zero": True}, "disarm", "disarm"),
+        ({"reject_zero": True}, "local_expectation", "local_expectation"),
+    ],
+)
+def test_what_cannot_work_on_whole_sequences_is_refused_before_training(options, estimator, said):
+    model = SparseTransformation(SparseTransformation.Config(image_shape=(1, 4, 4), **options))
+    guide = SparseTransformationGuide(model, SparseTransformationGuide.Config(estimator=estimator))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ConfigError, match=said):
+        fit(model, guide, {"images": torch.rand(3, 9, 1, 4, 4)}, max_steps=4, progress=False)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

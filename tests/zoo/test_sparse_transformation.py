@@ -93,20 +93,6 @@ def test_fields_that_do_not_exist_are_refused(field):
         make(activity="one").check_data(batch)
 
 
-@pytest.mark.parametrize(
-    ("options", "estimator"),
-    [
-        ({"length": 9}, "enumerate"),
-        ({"length": 3, "reject_zero": True}, "disarm"),
-        ({"length": 3, "reject_zero": True}, "local_expectation"),
-    ],
-)
-def test_estimators_that_cannot_work_are_refused_before_training(options, estimator):
-    config = SparseTransformationGuide.Config(estimator=estimator)
-    with pytest.raises(ConfigError, match=estimator):
-        SparseTransformationGuide(make(**options), config)
-
-
 def test_time_needs_whole_sequences():
     assert make(time_dependent=True).windows is None
     assert make().windows.length == 3
