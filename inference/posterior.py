@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..zoo.errors import ConfigError, DataError
 from .labelled import Group, Labelled, joined, to_arviz, truth_group
 from .metrics.particles import Draws, check_batch, draw, evaluation, particle_chunks
-from .metrics.spikes import is_spike_and_slab, spike_and_slab
+from .metrics.spikes import is_sparse, is_spike_and_slab, spike_and_slab
 
 if TYPE_CHECKING:
     import arviz
@@ -206,12 +206,14 @@ def _latents(drawn: Draws, model: nn.Module) -> dict[str, tuple[tuple[str, ...],
     found = {}
     for name, site in (drawn.latent | drawn.deterministic).items():
         found[name] = _axes(model, name, site["value"]), site["value"]
-    sites = [name for name, site in drawn.guide.items() if is_spike_and_slab(site["fn"])]
+    sites = [name for name, site in drawn.guide.items() if is_sparse(site["fn"])]
     for name in sites:
         prefix = "" if sites == ["speed"] else f"{name}_"
         axes, value = found[name]
-        spike, slab = spike_and_slab(value, drawn.latent[name]["fn"])
-        found |= {f"{prefix}spike": (axes, spike), f"{prefix}slab": (axes, slab)}
+        found[f"{prefix}spike"] = axes, (value != 0).to(value.dtype)
+        if is_spike_and_slab(drawn.guide[name]["fn"]):
+            slab = spike_and_slab(value, drawn.latent[name]["fn"])[1]
+            found[f"{prefix}slab"] = axes, slab
     return found
 
 

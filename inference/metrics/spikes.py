@@ -9,7 +9,12 @@ from torch.distributions import Distribution
 
 from .particles import unwrapped
 
-__all__ = ["is_spike_and_slab", "spike_and_slab"]
+__all__ = ["is_sparse", "is_spike_and_slab", "spike_and_slab"]
+
+
+def is_sparse(distribution: Distribution) -> bool:
+    """Return whether draws are exactly zero where nothing happens, by what a distribution says."""
+    return bool(getattr(unwrapped(distribution), "sparse", False))
 
 
 def is_spike_and_slab(distribution: Distribution) -> bool:

@@ -298,3 +298,12 @@ def test_a_truth_of_another_kind_is_left_out(seen: Tensor) -> None:
             return {"seen": seen[indices]}
 
     assert "constant_data" not in posterior(Walk(), WalkGuide(), Split(), draws=1).groups()
+
+
+def test_one_active_field_has_spikes_and_no_slab() -> None:
+    entry = next(entry for entry in ENTRIES if entry.name == "sta")
+    model = entry.model(entry.model.Config(image_shape=(1, 4, 4), length=3, activity="one"))
+    images = {"images": torch.rand(2, 3, 1, 4, 4)}
+    found = posterior(model, entry.guide(model), images, draws=5)["posterior"]
+    assert "slab" not in found
+    assert bool((found["spike"].sum("field") == 1).all())

@@ -30,6 +30,7 @@ class OneActiveField(TorchDistribution):
     arg_constraints: ClassVar[dict[str, Constraint]] = {"logits": constraints.real_vector}
     support = constraints.independent(constraints.boolean, 2)
     has_rsample = True
+    sparse = True
 
     def __init__(
         self,

@@ -45,6 +45,7 @@ class SpikeAndSlab(TorchDistribution):
     arg_constraints: ClassVar[dict[str, Constraint]] = {"logits": constraints.real_vector}
     support = constraints.real_vector
     has_rsample = True
+    sparse = True
 
     def __init__(
         self,
