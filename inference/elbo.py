@@ -1,4 +1,4 @@
-"""The evidence lower bound, itemised by site, without stopping for the host."""
+"""The evidence lower bound, itemised by site."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,7 +54,8 @@ class Elbo(nn.Module):
     Each latent site contributes its analytic KL where one is registered, else the difference of
     log-densities at the draw. A site whose distribution has `proposals` (discrete latents) makes
     the model run once at all proposals, and the distribution combines the results. Agrees with
-    `pyro.infer.TraceMeanField_ELBO` where that applies; nothing here waits for the device.
+    `pyro.infer.TraceMeanField_ELBO` where that applies. It reads no number back from the device;
+    a model's own checks, such as that of transport, may.
 
     Args:
         model: A Pyro model; `model.penalties` is honoured where it exists.

@@ -44,6 +44,13 @@ class Findings:
     figures: dict[str, float | list[float]]
     factors: tuple[str, ...]
 
+    def by_name(self) -> dict[str, float | dict[str, float]]:
+        """Return the figures as JSON values, those of factors by the factor's name."""
+        return {
+            name: dict(zip(self.factors, value, strict=True)) if isinstance(value, list) else value
+            for name, value in self.figures.items()
+        }
+
     def table(self) -> Table:
         """Return the figures as a table for the terminal."""
         from rich.table import Table
@@ -96,7 +103,7 @@ def report(
 
 def _write(folder: Path, findings: Findings, idata: arviz.InferenceData) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(findings.figures, indent=2) + "\n"
+    text = json.dumps(findings.by_name(), indent=2) + "\n"
     write_whole(folder / "report.json", lambda path: path.write_text(text))
     write_whole(folder / "posterior.nc", lambda path: idata.to_netcdf(str(path), engine="h5netcdf"))
 

@@ -100,3 +100,9 @@ def test_nothing_is_unpickled(path: Path) -> None:
         if isinstance(node, ast.Call):
             assert not ast.unparse(node.func).startswith(("torch.load", "pd.read_pickle"))
             assert "allow_pickle=True" not in {ast.unparse(k) for k in node.keywords}
+
+
+def test_layers_come_when_they_are_asked_for() -> None:
+    assert mutoscope.zoo.SparseTransformation.__module__ == "mutoscope.zoo.sparse_transformation"
+    with pytest.raises(AttributeError, match="gide"):
+        _ = mutoscope.gide
