@@ -140,9 +140,7 @@ def test_one_field_for_a_sequence_is_found_without_labels(seed):
         length=6,
         image_size=16,
         digit_size=9,
-        p_on=1e-6,
-        p_stay=1 - 1e-6,
-        p_initial=0.01,
+        one_factor=True,
         speed=(1.0, 1.0),
         seed=seed,
     )

@@ -70,6 +70,8 @@ class Motion:
         p_stay: Probability that a moving factor goes on.
         p_initial: Probability that a factor moves in the first transition; p_on when None.
         reject_all_zero: Redraw spike vectors in which nothing moves.
+        one_factor: Move one factor of each sequence, drawn evenly, in every transition: the data of
+            flow-factorized learning. The chains' options have no effect then.
         speed: Lowest and highest multiplier of the uniform slab.
         speed_per: Draw a new speed for each frame, or one for each factor of a sequence.
         slab: "uniform" over `speed`, or "laplace": |Laplace(1, 0.1)|, as in the reference.
@@ -87,6 +89,7 @@ class Motion:
     p_stay: float = 0.9
     p_initial: float | None = None
     reject_all_zero: bool = True
+    one_factor: bool = False
     speed: tuple[float, float] = (0.5, 1.5)
     speed_per: Literal["frame", "sequence"] = "frame"
     slab: Literal["uniform", "laplace"] = "uniform"
@@ -109,14 +112,7 @@ class Motion:
 
     def sample(self, count: int, generator: Generator) -> Trajectories:
         """Draw the motion of `count` sequences."""
-        spike = sticky_spikes(
-            (count, self.length - 1, len(self.transforms)),
-            p_on=self.p_on,
-            p_stay=self.p_stay,
-            p_initial=self.p_initial,
-            reject_all_zero=self.reject_all_zero,
-            generator=generator,
-        )
+        spike = self._spikes(count, generator)
         multiplier = self._multipliers(spike, generator)
         speed = multiplier * self.step
         ranges = torch.tensor([self.start.get(name, (0.0, 0.0)) for name in self.transforms])
@@ -124,6 +120,22 @@ class Motion:
         first = ranges[:, 0] + (ranges[:, 1] - ranges[:, 0]) * uniform
         pose = torch.cat([first, first + speed.cumsum(1)], dim=1)
         return Trajectories(spike=spike, multiplier=multiplier, speed=speed, pose=pose)
+
+    def _spikes(
+        self, count: int, generator: Generator
+    ) -> Bool[Tensor, "sequence transition factor"]:
+        factors = len(self.transforms)
+        if self.one_factor:
+            chosen = torch.randint(factors, (count, 1), generator=generator)
+            return (chosen == torch.arange(factors)).unsqueeze(1).repeat(1, self.length - 1, 1)
+        return sticky_spikes(
+            (count, self.length - 1, factors),
+            p_on=self.p_on,
+            p_stay=self.p_stay,
+            p_initial=self.p_initial,
+            reject_all_zero=self.reject_all_zero,
+            generator=generator,
+        )
 
     def _multipliers(
         self, spike: Bool[Tensor, "sequence transition factor"], generator: Generator

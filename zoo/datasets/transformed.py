@@ -29,6 +29,7 @@ class TransformOptions(TypedDict, total=False):
     p_stay: float
     p_initial: float | None
     reject_all_zero: bool
+    one_factor: bool
     speed: tuple[float, float]
     speed_per: Literal["frame", "sequence"]
     slab: Literal["uniform", "laplace"]
@@ -65,6 +66,7 @@ class TransformedImages:
         p_stay: Probability that a moving factor goes on.
         p_initial: Probability that a factor moves in the first transition; p_on when None.
         reject_all_zero: Redraw spike vectors in which nothing moves.
+        one_factor: Move one factor of each sequence throughout, as in flow-factorized learning.
         speed: Lowest and highest speed in reference steps.
         speed_per: "frame" or "sequence".
         slab: "uniform" or "laplace".
@@ -98,6 +100,7 @@ class TransformedImages:
         p_stay: float = 0.9,
         p_initial: float | None = None,
         reject_all_zero: bool = True,
+        one_factor: bool = False,
         speed: tuple[float, float] = (0.5, 1.5),
         speed_per: Literal["frame", "sequence"] = "frame",
         slab: Literal["uniform", "laplace"] = "uniform",
@@ -112,6 +115,7 @@ class TransformedImages:
             p_stay=p_stay,
             p_initial=p_initial,
             reject_all_zero=reject_all_zero,
+            one_factor=one_factor,
             speed=speed,
             speed_per=speed_per,
             slab=slab,

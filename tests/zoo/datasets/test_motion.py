@@ -74,3 +74,11 @@ def test_laplace_slab_has_location_one_and_scale_a_tenth() -> None:
 def test_bad_options_are_named(options: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         Motion(**options)
+
+
+def test_one_factor_moves_each_sequence_throughout() -> None:
+    motion = Motion(transforms=("rotation", "scale", "hue"), length=5, one_factor=True)
+    spike = motion.sample(300, torch.Generator().manual_seed(0)).spike
+    assert bool((spike.sum(-1) == 1).all())
+    assert torch.equal(spike, spike[:, :1].expand_as(spike))
+    assert (spike[:, 0].float().mean(0) - 1 / 3).abs().max() < 0.1
