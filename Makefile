@@ -21,7 +21,7 @@ lint: $(VENV)/.installed-dev
 	MYPYPATH=.types $(BIN)/mypy -p mutoscope
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
