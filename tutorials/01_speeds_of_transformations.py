@@ -92,7 +92,7 @@ model.config
 # three frames, where it is easiest to tell what moves; the jump is where whole sequences begin.
 
 # %%
-run = fit(model, guide, data, seed=0, max_steps=20 if SMOKE else 4000, progress=not SMOKE)
+run = fit(model, guide, data, seed=0, max_steps=20 if SMOKE else 4000, progress=False)
 plot_training(run.history)
 
 # %% [markdown]

@@ -1,6 +1,7 @@
 """The look that all figures share; no global state of matplotlib is read or changed."""
 
 import functools
+import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -59,9 +60,18 @@ def styled(function: Callable[_Parameters, Figure]) -> Callable[_Parameters, Fig
     return draw
 
 
+class ShownFigure(Figure):
+    """A figure that notebooks show as a picture, whether or not pyplot was imported."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=90)
+        return buffer.getvalue()
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure, in inches."""
-    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+    return ShownFigure(figsize=(width, height), dpi=150, layout="constrained")
 
 
 def group(idata: "arviz.InferenceData", name: str, variable: str) -> "xarray.DataArray":

@@ -185,3 +185,8 @@ def test_what_cannot_be_drawn_is_refused(idata: arviz.InferenceData) -> None:
         plot_training({"step": [1.0], "loss": [1.0]})
     with pytest.raises(DataError, match="step"):
         plot_training([])
+
+
+def test_a_figure_shows_itself_in_a_notebook() -> None:
+    picture = plot_training({"step": [1.0, 2.0], "elbo": [0.0, 1.0]})._repr_png_()
+    assert picture.startswith(b"\x89PNG")
