@@ -120,7 +120,7 @@ def test_the_regulariser_brings_fields_close_to_hamilton_jacobi(seed):
     def residual(weight: float) -> float:
         entry = Entry.named("sta")
         pair = build(entry, data, options | {"hamilton_jacobi": weight}, {}, seed=seed)
-        run = fit(*pair, data, max_steps=600, seed=seed, progress=False)
+        run = fit(*pair, data, max_steps=900, seed=seed, progress=False)
         path = run.posterior(FirstOf(data.test, 100), draws=1, seed=0)["posterior"]["z"]
         latent, times = torch.from_numpy(path.to_numpy()[0, 0]), torch.arange(5.0)
         with torch.no_grad():
