@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .errors import DataError
 
-__all__ = ["check_sequences"]
+__all__ = ["check_fields", "check_sequences"]
 
 
 def check_sequences(
@@ -57,4 +57,28 @@ def check_sequences(
         raise DataError(
             f"Found images with values from {low:.3g} to {high:.3g} (or NaN), but [0, 1] is "
             "needed. Rescale or repair them."
+        )
+
+
+def check_fields(field: Tensor, count: int, num_fields: int) -> None:
+    """Refuse labels that do not say which one of `num_fields` fields moves each sequence.
+
+    Args:
+        field: The labels.
+        count: Number of sequences.
+        num_fields: Number of fields; 0 if the model lets several move, so that no label is right.
+
+    Raises:
+        DataError: The model takes no labels, or the type, the shape or the range is wrong.
+    """
+    if num_fields == 0:
+        raise DataError(
+            "Found which field moves each sequence, but the model lets several move. Build it with "
+            "activity='one', or leave `field` out of the data."
+        )
+    whole = field.dtype == torch.int64 and tuple(field.shape) == (count,)
+    if not whole or bool(((field < 0) | (field >= num_fields)).any()):
+        raise DataError(
+            f"Found `field` of type {field.dtype} and shape {tuple(field.shape)}; expected an "
+            f"int64 from 0 to {num_fields - 1} for each of {count} sequences."
         )

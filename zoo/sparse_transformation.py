@@ -16,7 +16,7 @@ from pyro.distributions import Normal, TorchDistribution
 from torch import Tensor, nn
 
 from .config import AbstractConfig
-from .data_checks import check_sequences
+from .data_checks import check_fields, check_sequences
 from .distributions import (
     MAX_TABULATED_FIELDS,
     MarkovSpikeAndSlab,
@@ -24,7 +24,6 @@ from .distributions import (
     PixelBernoulli,
     PixelNormal,
 )
-from .errors import DataError
 from .fields import (
     AbstractField,
     AbstractFlow,
@@ -314,20 +313,8 @@ class SparseTransformation(nn.Module):
         """Raise `DataError` unless these are sequences that the model can be fitted to."""
         check_sequences(batch, self.config.image_shape, known={IMAGES, FIELD}, minimum_frames=2)
         if FIELD in batch:
-            self._check_field(batch[FIELD], len(batch[IMAGES]))
-
-    def _check_field(self, field: Tensor, count: int) -> None:
-        if self.config.activity != "one":
-            raise DataError(
-                "Found which field moves each sequence, but the model lets several move. Build it "
-                "with activity='one', or leave `field` out of the data."
-            )
-        whole = field.dtype == torch.int64 and tuple(field.shape) == (count,)
-        if not whole or bool(((field < 0) | (field >= self.num_speeds)).any()):
-            raise DataError(
-                f"Found `field` of type {field.dtype} and shape {tuple(field.shape)}; expected one "
-                f"int64 from 0 to {self.num_speeds - 1} for each of {count} sequences."
-            )
+            fields = self.num_speeds if self.config.activity == "one" else 0
+            check_fields(batch[FIELD], len(batch[IMAGES]), fields)
 
     def penalties(
         self, values: Mapping[str, Tensor], guide_log_prob: Mapping[str, Tensor]
