@@ -83,8 +83,8 @@ class SparseTransformation(nn.Module):
             length: Number of frames T + 1 of a simulated sequence; data may have another.
             num_fields: Number K of fields.
             latent_dim: Dimension D of the latent space; must hold content and pose.
-            field_hidden_dim: Number of ridge functions of each potential and Hamiltonian. Measured:
-                with 8 or more, several fields share one factor, each for some images.
+            field_hidden_dim: Number of ridge functions of each potential and Hamiltonian. With
+                richer fields, several shared one factor, each for some poses (see README).
             decoder_hidden_dim: Width of the decoder.
             control: One spike vector for both parts of a field, or one for each with a shared slab.
             rotation: Divergence-free by construction, or the published penalty.

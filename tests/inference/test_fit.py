@@ -150,3 +150,16 @@ def test_what_cannot_work_on_whole_sequences_is_refused_before_training(options,
     with pytest.raises(ConfigError, match=said):
         fit(model, guide, {"images": torch.rand(3, 9, 1, 4, 4)}, max_steps=4, progress=False)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_early_training_sees_windows_and_late_training_whole_sequences():
+    sizes = {"latent_dim": 2, "decoder_hidden_dim": 8, "num_fields": 2}
+    model = SparseTransformation(SparseTransformation.Config(image_shape=(1, 4, 4), **sizes))
+    guide = SparseTransformationGuide(model)
+    seen = []
+    hook = guide.frames.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
+    fit(model, guide, {"images": torch.rand(3, 6, 1, 4, 4)}, max_steps=4, progress=False)
+    hook.remove()
+    rehearsal, *steps = seen
+    assert rehearsal == 6
+    assert steps == [3, 3, 6, 6]
