@@ -1,6 +1,7 @@
 """Run folders: equal when read back, and refused when damaged."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -38,7 +39,8 @@ def test_a_failing_write_leaves_the_old_file_whole(run, tmp_path, monkeypatch):
     run.save(tmp_path)
     before = (tmp_path / "model.safetensors").read_bytes()
 
-    def full_disk(*_):
+    def full_disk(_, path):
+        Path(path).write_bytes(b"half a fi")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("safetensors.torch.save_file", full_disk)
