@@ -1,6 +1,14 @@
 """The errors that Mutoscope raises: each says what was found, what was expected and what to do."""
 
-__all__ = ["ConfigError", "DataError", "MutoscopeError", "TrainingError", "TransportDiverged"]
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "Interrupted",
+    "MutoscopeError",
+    "RunError",
+    "TrainingError",
+    "TransportDiverged",
+]
 
 
 class MutoscopeError(Exception):
@@ -25,3 +33,20 @@ class TransportDiverged(MutoscopeError, RuntimeError):
 
 class TrainingError(MutoscopeError, RuntimeError):
     """Training met a loss that is not finite."""
+
+
+class RunError(MutoscopeError, ValueError):
+    """A folder of a run is missing, damaged, unfinished or cannot be written to."""
+
+
+class Interrupted(MutoscopeError):
+    """Training was stopped by a signal; what was done is saved.
+
+    Args:
+        message: The sentence.
+        signal: Number of the signal.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal

@@ -1,5 +1,6 @@
 """Transport of points and log-densities along flow fields: the only importer of torchdiffeq."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
@@ -9,8 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchdiffeq import odeint, odeint_adjoint
 
+from .checks import checks_deferred
 from .errors import ConfigError, TransportDiverged
 from .fields import AbstractFlow
+from .solvers import State, solve_in_steps
 
 __all__ = ["Method", "Transported", "transport", "transport_error"]
 
@@ -41,12 +44,12 @@ class _OneFrame(nn.Module):
         self.flow, self.speed = flow, speed
         self.evaluations = 0
 
-    def forward(self, time: Tensor, state: Tensor | tuple[Tensor, Tensor]) -> object:
+    def forward(self, time: Tensor, state: State) -> State:
         self.evaluations += 1
-        if isinstance(state, Tensor):
-            return self.flow.velocity(state, time, self.speed)
-        divergence = self.flow.divergence(state[0], time, self.speed)
-        return self.flow.velocity(state[0], time, self.speed), -divergence
+        velocity = self.flow.velocity(state[0], time, self.speed)
+        if len(state) == 1:
+            return (velocity,)
+        return velocity, -self.flow.divergence(state[0], time, self.speed)
 
     def inputs(self) -> list[Tensor]:
         """Return what an adjoint solver has to differentiate with respect to."""
@@ -69,8 +72,10 @@ def transport(
 ) -> Transported:
     """Carry points along `dz/dt = sum_k speed_k(t) v_k(z, t)`, with speeds constant in a frame.
 
-    `method="euler"` with one step is the update of Song et al.
-    2024 (arXiv:2410.05564); the default is one Runge-Kutta step of order four for each frame.
+    `method="euler"` with one step is the update of Song et al. 2024 (arXiv:2410.05564); the
+    default is one Runge-Kutta step of order four for each frame. Fixed steps wait for the device
+    once, at the end, to see that all is sane; under `deferred_checks` not even then: sequences that
+    are not come back as NaN.
 
     Args:
         flow: The fields, `field.flow()`.
@@ -95,35 +100,32 @@ def transport(
             adaptive solver cannot go on.
     """
     latent, speed = _broadcast(flow, latent, speed)
-    options = _solver_options(method, steps_per_frame, tolerance)
+    solve = _solver(method, steps_per_frame, tolerance, adjoint=adjoint)
     if not latent.numel():  # the adaptive solver finds no step for no points
-        options = _solver_options("euler", 1, tolerance)
-    solve = partial(_solve_frame, adjoint=adjoint, options=options)
-    frames = speed.shape[-2]
-    times = start + torch.arange(frames + 1, dtype=latent.dtype, device=latent.device)
-    points, changes = [latent], [torch.zeros_like(latent[..., 0])]
+        solve = _solver("euler", 1, tolerance, adjoint=False)
+    states: list[State] = [(latent, torch.zeros_like(latent[..., 0])) if density else (latent,)]
+    frames = list(enumerate(speed.unbind(-2)))
     evaluations = 0
-    for frame in range(frames)[::-1] if reverse else range(frames):
-        side = _OneFrame(flow, speed[..., frame, :])
-        span = times[frame : frame + 2].flip(0) if reverse else times[frame : frame + 2]
+    for frame, speed_then in reversed(frames) if reverse else frames:
+        side = _OneFrame(flow, speed_then)
+        begin, end = (frame + 1, frame) if reverse else (frame, frame + 1)
         try:
-            if density:
-                point, change = solve(side, (points[-1], changes[-1]), span)
-                changes.append(change)
-            else:
-                (point,) = solve(side, (points[-1],), span)
+            states.append(solve(side, states[-1], start + begin, start + end))
         except AssertionError as error:  # torchdiffeq's way of saying that its step vanished
-            _check_sane(torch.stack(points, -2), speed, limit)
+            _check_sane(torch.stack([state[0] for state in states], -2), speed, limit)
             _check_speed(speed)
             raise TransportDiverged(
                 f"The adaptive solver stopped in frame {frame}: {error}. Lower the speeds or the "
                 "scale of the fields, loosen `tolerance`, or use method='rk4'."
             ) from error
-        points.append(point)
         evaluations += side.evaluations
+    points, *changes = zip(*states, strict=True)
     path = torch.stack(points, -2)
-    _check_sane(path, speed, limit)
-    return Transported(path, torch.stack(changes, -1) if density else None, evaluations)
+    if checks_deferred():
+        path = _poisoned(path, limit)
+    else:
+        _check_sane(path, speed, limit)
+    return Transported(path, torch.stack(changes[0], -1) if density else None, evaluations)
 
 
 def transport_error(
@@ -169,31 +171,38 @@ def _broadcast(flow: AbstractFlow, latent: Tensor, speed: Tensor) -> tuple[Tenso
     return latent.expand(*batch, -1), speed.expand(*batch, -1, -1)
 
 
-def _solve_frame(
-    side: _OneFrame,
-    state: tuple[Tensor, ...],
-    span: Float[Tensor, "2"],
-    *,
-    adjoint: bool,
-    options: dict[str, object],
-) -> tuple[Tensor, ...]:
-    """Return the state at the end of one frame."""
-    initial = state if len(state) > 1 else state[0]
-    if adjoint:
-        solution = odeint_adjoint(side, initial, span, adjoint_params=side.inputs(), **options)
-    else:
-        solution = odeint(side, initial, span, **options)
-    return (solution[-1],) if isinstance(solution, Tensor) else tuple(x[-1] for x in solution)
-
-
-def _solver_options(method: Method, steps: int, tolerance: float) -> dict[str, object]:
+def _solver(
+    method: Method, steps: int, tolerance: float, *, adjoint: bool
+) -> Callable[[_OneFrame, State, float, float], State]:
+    """Return what solves one frame, given the state at its beginning and the two times."""
     if method not in get_args(Method):
         raise ConfigError(f"method={method!r}, but one of {', '.join(get_args(Method))} is needed.")
     if method == "dopri5":
-        return {"method": method, "rtol": tolerance, "atol": tolerance}
+        options = {"method": method, "rtol": tolerance, "atol": tolerance}
+        return partial(_solve_by_torchdiffeq, adjoint=adjoint, options=options)
     if steps < 1:
         raise ConfigError(f"steps_per_frame={steps}, but at least one step is needed.")
-    return {"method": method, "options": {"step_size": 1 / steps}}
+    if adjoint:
+        options = {"method": method, "options": {"step_size": 1 / steps}}
+        return partial(_solve_by_torchdiffeq, adjoint=True, options=options)
+    return partial(solve_in_steps, method=method, steps=steps)
+
+
+def _solve_by_torchdiffeq(
+    side: _OneFrame,
+    state: State,
+    begin: float,
+    end: float,
+    *,
+    adjoint: bool,
+    options: dict[str, object],
+) -> State:
+    span = state[0].new_tensor([begin, end])
+    if adjoint:
+        solution = odeint_adjoint(side, state, span, adjoint_params=side.inputs(), **options)
+    else:
+        solution = odeint(side, state, span, **options)
+    return tuple(x[-1] for x in solution)
 
 
 def _check_speed(speed: Float[Tensor, "*batch frame field"]) -> None:
@@ -204,6 +213,14 @@ def _check_speed(speed: Float[Tensor, "*batch frame field"]) -> None:
             "(counted from 0), so the fault lies before transport: look at what drew or encoded "
             "them (data that are not finite, a learning rate too high)."
         )
+
+
+def _poisoned(
+    path: Float[Tensor, "*batch frame latent"], limit: float
+) -> Float[Tensor, "*batch frame latent"]:
+    """Return the path with NaN for all of a sequence that is not sane."""
+    sane = (path.detach().abs() <= limit).all(-1, keepdim=True).all(-2, keepdim=True)
+    return torch.where(sane, path, torch.nan)
 
 
 def _check_sane(

@@ -1,5 +1,6 @@
 """Where points go, how densities change, and what is said when it goes wrong."""
 
+import contextlib
 import itertools
 from functools import partial
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torchdiffeq import odeint
 
+from mutoscope.zoo.checks import checks_deferred, deferred_checks
 from mutoscope.zoo.errors import ConfigError, TransportDiverged
 from mutoscope.zoo.fields import (
     AbstractFlow,
@@ -93,6 +96,48 @@ def test_one_euler_step_is_the_published_update(
         each = flow.each(point, torch.tensor(float(frame), dtype=torch.float64))
         point = point + sum(speed[:, frame, k, None] * each[:, k] for k in range(K))
         assert torch.allclose(moved[:, frame + 1], point, rtol=0, atol=1e-13)
+
+
+def by_torchdiffeq(
+    flow: RidgeFlow, latent: Tensor, speed: Tensor, *, method: Method, steps: int, reverse: bool
+) -> tuple[Tensor, Tensor]:
+    points, changes = [latent], [latent.new_zeros(len(latent))]
+    for frame in range(T)[::-1] if reverse else range(T):
+
+        def slope(
+            time: Tensor, state: tuple[Tensor, Tensor], now: Tensor = speed[:, frame]
+        ) -> tuple[Tensor, Tensor]:
+            return flow.velocity(state[0], time, now), -flow.divergence(state[0], time, now)
+
+        span = torch.tensor([frame, frame + 1.0], dtype=latent.dtype)
+        point, change = odeint(
+            slope,
+            (points[-1], changes[-1]),
+            span.flip(0) if reverse else span,
+            method=method,
+            options={"step_size": 1 / steps},
+        )
+        points.append(point[-1])
+        changes.append(change[-1])
+    return torch.stack(points, 1), torch.stack(changes, 1)
+
+
+@pytest.mark.parametrize("method", ["euler", "midpoint", "rk4"])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_fixed_steps_agree_with_those_of_torchdiffeq(
+    method: Method, steps: int, reverse: bool, latent: Tensor, speed: Tensor
+) -> None:
+    flow = make_flow()
+    options: dict[str, Any] = {"method": method, "reverse": reverse}
+    path, change = by_torchdiffeq(flow, latent, speed, steps=steps, **options)
+    moved = transport(flow, latent, speed, steps_per_frame=steps, **options)
+    assert (moved.latent - path).abs().max() <= 1e-12
+    dense = transport(flow, latent, speed, steps_per_frame=steps, density=True, **options)
+    assert torch.equal(dense.latent, moved.latent)
+    assert dense.log_density is not None
+    assert (dense.log_density - change).abs().max() <= 1e-12
+    assert change.abs().max() > 0.1
 
 
 def test_adaptive_solver_keeps_to_its_tolerance(
@@ -236,6 +281,44 @@ def test_speeds_that_are_not_finite_are_told_apart(
     pattern = "Speeds are not finite, first that of transition 2"
     with pytest.raises(TransportDiverged, match=pattern):
         transport(flow, latent, speed, method=method, reverse=reverse)
+
+
+@pytest.mark.parametrize("method", ["euler", "midpoint", "rk4"])
+@pytest.mark.parametrize("place", ["start", "speed", "far start", "fast"])
+def test_deferred_checks_leave_nan_in_the_sequences_that_fail(
+    method: Method, place: str, flow: RidgeFlow, latent: Tensor, speed: Tensor
+) -> None:
+    whole = transport(flow, latent, speed, method=method).latent
+    value = {"start": torch.inf, "speed": torch.nan, "far start": 1e8, "fast": 1e9}[place]
+    (latent[2] if "start" in place else speed[2, -1]).fill_(value)
+    with pytest.raises(TransportDiverged):
+        transport(flow, latent, speed, method=method)
+    with deferred_checks():
+        moved = transport(flow, latent, speed, method=method).latent
+    assert moved[2].isnan().all()
+    sane = [0, 1, 3, 4]
+    assert torch.equal(moved[sane], whole[sane])
+
+
+def test_deferred_checks_change_no_number_of_sane_paths(
+    flow: RidgeFlow, latent: Tensor, speed: Tensor
+) -> None:
+    found = []
+    for context in (contextlib.nullcontext, deferred_checks):
+        z = latent.clone().requires_grad_()
+        with context():
+            path = transport(flow, z, speed).latent
+        found.append((path.detach(), *torch.autograd.grad(path.square().sum(), z)))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
+def test_checks_are_deferred_inside_the_context_only() -> None:
+    assert not checks_deferred()
+    with contextlib.suppress(KeyError), deferred_checks():
+        assert checks_deferred()
+        raise KeyError
+    assert not checks_deferred()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -13,7 +13,6 @@ combines the results; its objective runs the model once with the proposals as a 
 | `enumerate` | proposes 2^M | exact |
 """
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -23,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import ConfigError
+from .categories import all_spikes
 
 __all__ = ["Estimator", "Proposals", "propose", "surrogate_spike"]
 
@@ -148,10 +148,9 @@ def _enumerate(on: Tensor, logits: Tensor, event: torch.Size, reject_zero: bool)
             f"Exact enumeration of {num_spikes} spikes needs 2^{num_spikes} evaluations; the limit "
             f"is {MAX_ENUMERATED_SPIKES}. Use fewer fields or frames, or 'local_expectation'."
         )
-    masks = torch.tensor(list(itertools.product([False, True], repeat=num_spikes)))
-    if reject_zero:
-        masks = masks[masks.unflatten(-1, event).any(-1).reshape(len(masks), -1).all(1)]
-    masks = masks.to(on.device).reshape(-1, *[1] * (on.ndim - 1), num_spikes)
+    frames = event[:-1].numel()
+    masks = all_spikes(frames, event[-1], reject_zero=reject_zero, device=on.device)
+    masks = masks.reshape(-1, *[1] * (on.ndim - 1), num_spikes)
     signed = torch.where(masks, logits, -logits)
     weight = torch.nn.functional.logsigmoid(signed).sum(-1).softmax(0)
     return masks.expand(-1, *on.shape), lambda downstream: (weight * downstream).sum(0)

@@ -1,6 +1,5 @@
 """Speeds over time: spikes that tend to stay as they are, slabs drawn afresh each frame."""
 
-import itertools
 from typing import ClassVar
 
 import torch
@@ -12,6 +11,7 @@ from torch.distributions.constraints import Constraint
 from torch.nn.functional import logsigmoid, softplus
 
 from ..errors import ConfigError
+from .categories import all_spikes
 from .shapes import Shape
 from .spike_and_slab import SpikeAndSlab, log_normalizer_nonzero, log_slab, require_shareable
 
@@ -72,7 +72,7 @@ class MarkovSpikeAndSlab(TorchDistribution):
         require_shareable(num_fields, controls)
         location = slab.mean
         self.initial, self.stay, self.switch_on = (
-            torch.as_tensor(p, dtype=location.dtype, device=location.device)
+            p.to(location) if isinstance(p, Tensor) else location.new_full((), p)
             for p in (initial, stay, switch_on)
         )
         self.controls, self.reject_zero = controls, reject_zero
@@ -163,8 +163,7 @@ class MarkovSpikeAndSlab(TorchDistribution):
                 f"reject_zero tabulates 2^{num_fields} spike vectors; the limit is "
                 f"{MAX_TABULATED_FIELDS} fields. Use fewer, or reject_zero=False."
             )
-        masks = torch.tensor(list(itertools.product([False, True], repeat=num_fields)))[1:]
-        masks = masks.to(like.device)
+        masks = all_spikes(1, num_fields, reject_zero=True, device=like.device).squeeze(1)
         values = masks.to(like.dtype)
         first = self._log_transition(None, masks.unsqueeze(-2), values.unsqueeze(-2)).squeeze(-1)
         pairs = masks.expand(len(masks), -1, -1)

@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
-from torch.distributions import Categorical, kl_divergence, register_kl
+from torch.distributions import Categorical, register_kl
 from torch.distributions.constraints import Constraint
 
+from .categories import draw_category
 from .estimators import Proposals
 from .shapes import Shape
 
@@ -56,15 +57,17 @@ class OneActiveField(TorchDistribution):
         field: Int[Tensor, "*batch"], length: int, num_fields: int
     ) -> Float[Tensor, "*batch frame field"]:
         """Return the speeds of `length` transitions when `field` is the active one."""
-        one_hot = torch.nn.functional.one_hot(field, num_fields).to(torch.get_default_dtype())
-        return one_hot.unsqueeze(-2).expand(*field.shape, length, num_fields)
+        active = field.unsqueeze(-1) == torch.arange(num_fields, device=field.device)
+        speed = active.to(torch.get_default_dtype())
+        return speed.unsqueeze(-2).expand(*field.shape, length, num_fields)
 
     def _speed(self, field: Tensor) -> Tensor:
         return self.speed_of(field, *self.event_shape).to(self.logits.dtype)
 
     def rsample(self, sample_shape: Shape = ()) -> Float[Tensor, "... frame field"]:
         """Draw which field is active; gradients reach the logits only through `proposals`."""
-        return self._speed(self.categorical.sample(torch.Size(sample_shape)))
+        logits = self.logits.detach().expand(*sample_shape, *self.logits.shape)
+        return self._speed(draw_category(logits))
 
     def log_prob(self, value: Float[Tensor, "... frame field"]) -> Float[Tensor, "..."]:
         """Return the log-probability of the active field; -inf unless one is, at speed 1."""
@@ -84,4 +87,7 @@ class OneActiveField(TorchDistribution):
 
 @register_kl(OneActiveField, OneActiveField)
 def _kl_one_active(q: OneActiveField, p: OneActiveField) -> Float[Tensor, "*batch"]:
-    return kl_divergence(q.categorical, p.categorical)
+    """That of the two categoricals, without the indexing by masks of torch's own."""
+    probs = q.categorical.probs
+    terms = probs * (q.categorical.logits - p.categorical.logits)
+    return torch.where(probs > 0, terms, 0.0).sum(-1)

@@ -6,11 +6,12 @@ import torch
 from jaxtyping import Bool, Float
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, kl_divergence, register_kl
+from torch.distributions import Distribution, kl_divergence, register_kl
 from torch.distributions.constraints import Constraint
 from torch.nn.functional import logsigmoid, softplus
 
 from ..errors import ConfigError
+from .categories import draw_category
 from .estimators import Estimator, Proposals, propose, surrogate_spike
 from .shapes import Shape
 
@@ -153,7 +154,7 @@ class SpikeAndSlab(TorchDistribution):
         """
         log_off = logsigmoid(-self.logits)  # finite also where a probability rounds to one
         log_first = log_off.cumsum(-1) - log_off + logsigmoid(self.logits)
-        first = Categorical(logits=log_first.expand(spike.shape)).sample()
+        first = draw_category(log_first.expand(spike.shape))
         index = torch.arange(spike.shape[-1], device=spike.device)
         return torch.where(index > first.unsqueeze(-1), spike, index == first.unsqueeze(-1))
 
@@ -196,10 +197,12 @@ def log_slab(
     parts = value.unflatten(-1, (controls, -1))
     on = parts != 0
     shared = parts.sum(-2) / on.sum(-2).clamp(min=1)
-    agree = ((parts == shared.unsqueeze(-2)) | ~on).all(-2) if controls > 1 else torch.tensor(True)
     log_prob = slab.log_prob(torch.where(on.any(-2), shared, slab.mean))
     log_prob = torch.where(on.any(-2), log_prob, 0.0)
-    return torch.where(agree, log_prob, -torch.inf).sum(-1)
+    if controls > 1:
+        agree = ((parts == shared.unsqueeze(-2)) | ~on).all(-2)
+        log_prob = torch.where(agree, log_prob, -torch.inf)
+    return log_prob.sum(-1)
 
 
 def log_normalizer_nonzero(logits: Float[Tensor, "*batch field"]) -> Float[Tensor, "*batch"]:
