@@ -1,18 +1,67 @@
-"""The models that can be asked for by name: one line each."""
+"""The models that can be asked for by name: one line each, and those of installed packages."""
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..zoo.baselines import VariationalAutoencoder
+from ..zoo.config import AbstractConfig
 from ..zoo.errors import ConfigError
+from ..zoo.plugins import Plugin, find_plugin, plugins
 from ..zoo.sparse_transformation import SparseTransformation
 from .baselines import VariationalAutoencoderGuide
 from .sparse_transformation import SparseTransformationGuide
 
-__all__ = ["ENTRIES", "Entry", "entry_of"]
+__all__ = [
+    "ENTRIES",
+    "Citation",
+    "Entry",
+    "Example",
+    "broken_entries",
+    "entries",
+    "entry_of",
+    "image_sequences",
+]
+
+GROUP = "mutoscope.entries"
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A small pair and data for it, on which the contract is tested.
+
+    Attributes:
+        batch: Observed tensors by name, first axis the data, of which there are at least two.
+        model: Fields of the model's configuration.
+        guide: Fields of the guide's configuration.
+    """
+
+    batch: Mapping[str, Tensor]
+    model: Mapping[str, Any] = field(default_factory=dict)
+    guide: Mapping[str, Any] = field(default_factory=dict)
+
+
+def image_sequences() -> Example:
+    """Return five sequences of four random images, for models of image sequences."""
+    images = torch.rand(5, 4, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    return Example({"images": images}, model={"image_shape": (1, 6, 6), "length": 4})
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A work that a model builds on.
+
+    Attributes:
+        work: Key of an entry of `mutoscope/inference/references.bib`, or a BibTeX entry.
+        applies: Whether it was used, given the configurations of model and guide.
+    """
+
+    work: str
+    applies: Callable[[Any, Any], bool] = lambda model, guide: True
 
 
 @dataclass(frozen=True)
@@ -20,12 +69,14 @@ class Entry:
     """A model with its guide.
 
     Attributes:
-        name: What the command line calls it.
+        name: What the command line calls it; `package:name` for those of other packages.
         model: Class of the model, built from its `Config`.
         guide: Class of the guide, built from the model and its own `Config`.
         summary: One line for listings.
         baseline: Name of the model that it is compared with, if there is one.
         shared: Fields of the configuration that the baseline takes over.
+        citations: Works that it builds on.
+        example: Makes what the contract tests run.
     """
 
     name: str
@@ -34,21 +85,33 @@ class Entry:
     summary: str
     baseline: str | None = None
     shared: tuple[str, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    example: Callable[[], Example] = image_sequences
 
     @staticmethod
     def named(name: str) -> "Entry":
-        """Return the entry of that name.
+        """Return the entry of that name, without importing other packages than its own.
+
+        Args:
+            name: Of one of ours; else `name` or `package:name` of one of an installed package.
 
         Raises:
-            ConfigError: There is none; the message names the nearest one.
+            ConfigError: There is none, and the message names the nearest one; or there are several;
+                or its package is broken, and the message says how.
         """
         for entry in ENTRIES:
             if entry.name == name:
                 return entry
-        names = [entry.name for entry in ENTRIES]
+        if plugin := find_plugin(GROUP, name):
+            return _load(plugin)
+        names = [entry.name for entry in ENTRIES] + [plugin.name for plugin in plugins(GROUP)]
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names)}."
         raise ConfigError(f"There is no model called {name!r}. {hint}")
+
+
+def _estimator(name: str) -> Callable[[Any, Any], bool]:
+    return lambda model, guide: model.activity == "sparse" and guide.estimator == name
 
 
 ENTRIES = (
@@ -59,11 +122,40 @@ ENTRIES = (
         "sparse transformation analysis",
         baseline="vae",
         shared=("latent_dim", "decoder_hidden_dim"),
+        citations=(
+            Citation("song2024sparse"),
+            Citation("song2023flow", lambda model, guide: model.activity == "one"),
+            Citation("jang2017categorical", _estimator("straight_through")),
+            Citation("louizos2018learning", _estimator("hard_concrete")),
+            Citation("dong2020disarm", _estimator("disarm")),
+            Citation("titsias2015local", _estimator("local_expectation")),
+            Citation("chen2018torchdiffeq", lambda model, guide: model.method == "dopri5"),
+        ),
     ),
     Entry(
-        "vae", VariationalAutoencoder, VariationalAutoencoderGuide, "autoencoder of single frames"
+        "vae",
+        VariationalAutoencoder,
+        VariationalAutoencoderGuide,
+        "autoencoder of single frames",
+        citations=(Citation("kingma2014auto"),),
     ),
 )
+
+
+def entries() -> Iterator[Entry]:
+    """Yield our entries, then those of installed packages, which are imported on the way.
+
+    Another package adds an entry by an entry point in the group `mutoscope.entries` that names an
+    `Entry`, or a function without arguments that returns one. Those that fail are left out, see
+    `broken_entries`.
+    """
+    yield from ENTRIES
+    yield from (found for found in _installed() if isinstance(found, Entry))
+
+
+def broken_entries() -> tuple[str, ...]:
+    """Return a line for each installed entry that cannot be used: its name, package and cause."""
+    return tuple(str(found) for found in _installed() if isinstance(found, ConfigError))
 
 
 def entry_of(model: nn.Module, guide: nn.Module) -> Entry:
@@ -72,10 +164,33 @@ def entry_of(model: nn.Module, guide: nn.Module) -> Entry:
     Raises:
         ConfigError: The pair is not registered.
     """
-    for entry in ENTRIES:
+    for entry in entries():
         if type(model) is entry.model and type(guide) is entry.guide:
             return entry
     raise ConfigError(
-        f"{type(model).__name__} with {type(guide).__name__} is not registered, so it cannot be "
-        "saved to a folder. Add a line to ENTRIES in mutoscope/guides/registry.py."
+        f"{type(model).__name__} with {type(guide).__name__} is not registered. Add a line to "
+        "ENTRIES in mutoscope/guides/registry.py or, in another package, an entry point in the "
+        f"group {GROUP}."
     )
+
+
+def _installed() -> Iterator[Entry | ConfigError]:
+    for plugin in plugins(GROUP):
+        try:
+            yield _load(plugin)
+        except ConfigError as error:
+            yield error
+
+
+def _load(plugin: Plugin) -> Entry:
+    return replace(plugin.load(_as_entry), name=plugin.name)
+
+
+def _as_entry(found: Any) -> Entry:  # noqa: ANN401 - whatever an entry point names
+    entry = found() if callable(found) else found
+    if not isinstance(entry, Entry):
+        raise TypeError(f"found {type(entry).__name__}, expected an Entry or a function of one")
+    for part in (entry.model, entry.guide):
+        if not issubclass(getattr(part, "Config", object), AbstractConfig):
+            raise TypeError(f"{part!r} has no Config that is derived from AbstractConfig")
+    return entry

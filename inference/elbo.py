@@ -1,9 +1,11 @@
 """The evidence lower bound, itemised by site."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyro
 import torch
 from jaxtyping import Float
 from pyro import poutine
@@ -13,7 +15,7 @@ from torch.distributions import Independent, kl_divergence
 
 from ..zoo.errors import ConfigError
 
-__all__ = ["Elbo", "ElboTerms"]
+__all__ = ["Elbo", "ElboTerms", "is_latent", "is_observed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,32 +41,37 @@ class ElboTerms:
             self.kl.values(), torch.zeros_like(self.objective)
         )
 
-    def itemised(self) -> dict[str, float]:
-        """Return every term by name, as numbers: reads the device once for each."""
+    def named(self) -> dict[str, Float[Tensor, ""]]:
+        """Return the ELBO and every term by name: `log p(site)`, `KL(site)`, `penalty(term)`."""
         named = {"elbo": self.elbo}
         named |= {f"log p({k})": v for k, v in self.likelihood.items()}
         named |= {f"KL({k})": v for k, v in self.kl.items()}
-        named |= {f"penalty({k})": v for k, v in self.penalty.items()}
-        return {name: float(term.detach()) for name, term in named.items()}
+        return named | {f"penalty({k})": v for k, v in self.penalty.items()}
+
+    def itemised(self) -> dict[str, float]:
+        """Return the same as numbers: reads the device once for each."""
+        return {name: float(term.detach()) for name, term in self.named().items()}
 
 
 class Elbo(nn.Module):
-    """A single-sample ELBO of any reparameterised `(model, guide)` pair that keeps the contract.
+    """The ELBO of any reparameterised `(model, guide)` pair that keeps the contract.
 
     Each latent site contributes its analytic KL where one is registered, else the difference of
     log-densities at the draw. A site whose distribution has `proposals` (discrete latents) makes
     the model run once at all proposals, and the distribution combines the results. Agrees with
     `pyro.infer.TraceMeanField_ELBO` where that applies. It reads no number back from the device;
-    a model's own checks, such as that of transport, may.
+    a model's own checks, such as that of transport, may (see `mutoscope.zoo.checks`).
 
     Args:
         model: A Pyro model; `model.penalties` is honoured where it exists.
         guide: Its guide.
+        particles: Number of draws to average over, drawn together in a plate outside of all others.
     """
 
-    def __init__(self, model: nn.Module, guide: nn.Module) -> None:
+    def __init__(self, model: nn.Module, guide: nn.Module, *, particles: int = 1) -> None:
         super().__init__()
-        self.model, self.guide = model, guide
+        self.model, self.guide, self.particles = model, guide, particles
+        self._outermost: int | None = None
 
     def forward(
         self,
@@ -72,6 +79,8 @@ class Elbo(nn.Module):
         *,
         size: int,
         kl_weight: Mapping[str, Tensor | float] | None = None,
+        beta: float = 1.0,
+        free_bits: float = 0.0,
     ) -> ElboTerms:
         """Return the terms of the ELBO, in nats per datum.
 
@@ -79,26 +88,51 @@ class Elbo(nn.Module):
             batch: Observed tensors by name.
             size: Number of data of the whole set.
             kl_weight: Factor on the KL of each site in the objective; 1 where a site is missing.
+            beta: Factor on every KL in the objective, on top (Higgins et al. 2017).
+            free_bits: A site whose KL is below this many nats costs the objective that many, and
+                nothing pulls it lower (Kingma et al. 2016, arXiv:1606.04934, eq. 15).
+
+        Raises:
+            ConfigError: One of model and guide lacks a latent of the other.
         """
-        guide_trace = poutine.trace(self.guide).get_trace(**batch, size=size)
-        drawn = {name: site for name, site in guide_trace.nodes.items() if _is_latent(site)}
-        proposals = _proposals(drawn)
-        replayed = _with_proposals(guide_trace, drawn, proposals)
-        model_trace = poutine.trace(poutine.replay(self.model, replayed)).get_trace(
-            **batch, size=size
-        )
+        with self._many(batch, size):
+            guide_trace = poutine.trace(self.guide).get_trace(**batch, size=size)
+            drawn = {name: site for name, site in guide_trace.nodes.items() if is_latent(site)}
+            proposals = _proposals(drawn)
+            replayed = _with_proposals(guide_trace, drawn, proposals)
+            model_trace = poutine.trace(poutine.replay(self.model, replayed)).get_trace(
+                **batch, size=size
+            )
         likelihood, kl = {}, {}
         sites: Mapping[str, Any] = model_trace.nodes
+        count = size * self.particles
         for name, site in sites.items():
-            if _is_latent(site):
-                kl[name] = _divergence(name, drawn, site) / size
-            elif _is_observed(site):
+            if is_latent(site):
+                kl[name] = _divergence(name, drawn, site) / count
+            elif is_observed(site):
                 log_prob = site["fn"].log_prob(site["value"])
                 if proposals is not None:
                     log_prob = proposals[1].combine(log_prob)
-                likelihood[name] = _total(log_prob, site) / size
+                likelihood[name] = _total(log_prob, site) / count
+        if extra := drawn.keys() - kl.keys():
+            raise ConfigError(f"The guide samples {sorted(extra)}, but the model does not.")
         penalty = self._penalties(sites, drawn, proposals)
-        return self._collect(likelihood, kl, penalty, kl_weight or {})
+        return _collect(likelihood, kl, penalty, kl_weight or {}, beta, free_bits)
+
+    def _many(
+        self, batch: Mapping[str, Tensor], size: int
+    ) -> contextlib.AbstractContextManager[object]:
+        """Return the plate of particles, outside of every plate of the model."""
+        if self.particles == 1:
+            return contextlib.nullcontext()
+        outermost = self._outermost
+        if outermost is None:
+            with torch.no_grad(), torch.random.fork_rng():
+                sites = poutine.trace(self.model).get_trace(**batch, size=size).nodes.values()
+            dims = [f.dim for s in sites if s["type"] == "sample" for f in s["cond_indep_stack"]]
+            self._outermost = outermost = min((dim for dim in dims if dim is not None), default=0)
+        plate: Any = pyro.plate("particles", self.particles, dim=outermost - 1)
+        return plate
 
     def _penalties(
         self,
@@ -114,20 +148,6 @@ class Elbo(nn.Module):
         if proposals is not None:
             found = {name: proposals[1].combine(term) for name, term in found.items()}
         return {name: term.mean() for name, term in found.items()}
-
-    def _collect(
-        self,
-        likelihood: dict[str, Tensor],
-        kl: dict[str, Tensor],
-        penalty: dict[str, Tensor],
-        kl_weight: Mapping[str, Tensor | float],
-    ) -> ElboTerms:
-        objective = -torch.stack([*likelihood.values()]).sum()
-        for name, term in kl.items():
-            objective = objective + kl_weight.get(name, 1.0) * term
-        for term in penalty.values():
-            objective = objective + term
-        return ElboTerms(likelihood, kl, penalty, objective)
 
 
 class _LazyLogProb(Mapping[str, Tensor]):
@@ -148,15 +168,34 @@ class _LazyLogProb(Mapping[str, Tensor]):
         return len(self._drawn)
 
 
+def _collect(
+    likelihood: dict[str, Tensor],
+    kl: dict[str, Tensor],
+    penalty: dict[str, Tensor],
+    kl_weight: Mapping[str, Tensor | float],
+    beta: float,
+    free_bits: float,
+) -> ElboTerms:
+    objective = -torch.stack([*likelihood.values()]).sum()
+    for name, term in kl.items():
+        paid = term.clamp(min=free_bits) if free_bits else term
+        objective = objective + beta * kl_weight.get(name, 1.0) * paid
+    for term in penalty.values():
+        objective = objective + term
+    return ElboTerms(likelihood, kl, penalty, objective)
+
+
 def _is_sampled(site: Any) -> bool:  # noqa: ANN401 - a site of a Pyro trace
-    return _is_latent(site) or _is_observed(site)
+    return is_latent(site) or is_observed(site)
 
 
-def _is_latent(site: Any) -> bool:  # noqa: ANN401 - a site of a Pyro trace
+def is_latent(site: Any) -> bool:  # noqa: ANN401 - a site of a Pyro trace
+    """Tell whether a site is a random variable that no data fix."""
     return site["type"] == "sample" and not site["is_observed"] and not site_is_subsample(site)
 
 
-def _is_observed(site: Any) -> bool:  # noqa: ANN401 - a site of a Pyro trace
+def is_observed(site: Any) -> bool:  # noqa: ANN401 - a site of a Pyro trace
+    """Tell whether a site is a random variable that data fix."""
     if site["type"] != "sample" or site_is_subsample(site):
         return False
     return site["is_observed"] and not site["infer"].get("_deterministic", False)

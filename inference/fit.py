@@ -2,78 +2,33 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pyro
 import torch
 from torch import Tensor, nn
 
-from ..guides.registry import entry_of
-from ..zoo.config import AbstractConfig
-from ..zoo.errors import DataError, TrainingError, TransportDiverged
-from ..zoo.schedules import Schedule, Windows
-from .elbo import Elbo, ElboTerms
-from .progress import TrainingProgress
-from .run import Run
+from ..zoo.errors import ConfigError, DataError
+from .batches import Split, Tensors, as_split, held_in_memory, like
+from .checkpoint import drop_checkpoint
+from .describe import describe
+from .loggers import Logger, open_loggers
+from .options import FitOptions
+from .run import Run, begin_run, build_pair, read_unfinished
+from .session import Record, Session
+from .training import Training
 
-__all__ = ["FitOptions", "fit"]
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
-# Splits up to this size are rendered once and kept, which makes a step of a small model twice as
-# fast; larger ones are rendered batch by batch.
-_KEEP_BYTES = 2**30
+__all__ = ["FitOptions", "fit", "resume"]
+
 _CHUNK = 1024
-
-
-class Split(Protocol):
-    """Observations that can be asked for in batches."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, indices: Tensor) -> dict[str, Tensor]: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitOptions(AbstractConfig):
-    """How to train.
-
-    Attributes:
-        max_steps: Number of optimizer steps.
-        batch_size: Number of data in a step.
-        learning_rate: Peak of Adam's learning rate: it warms up over the first 100 steps (at most
-            a tenth of all) and falls as a cosine over the second half.
-        gradient_norm: Gradients longer than this are shortened to it.
-        seed: Of batches and of the guide's draws.
-        log_every: Number of steps between two rows of the history.
-        restarts: Number of initial parameters to try. Each trains for the first fifth of the steps;
-            the one with the highest held-out ELBO goes on. What was found is optimisation's, not
-            the data's, where restarts differ much: their scores are kept in the run's settings.
-    """
-
-    max_steps: int = 4000
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    gradient_norm: float = 100.0
-    seed: int = 0
-    log_every: int = 50
-    restarts: int = 1
-
-    def check(self) -> None:
-        """Refuse counts below one and rates that are not positive."""
-        for name in ("max_steps", "batch_size", "log_every", "restarts"):
-            self.require(getattr(self, name) >= 1, name, "at least 1")
-        for name in ("learning_rate", "gradient_norm"):
-            self.require(getattr(self, name) > 0, name, "positive")
-
-    def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate after `step` steps."""
-        warm = min(1.0, (step + 1) / min(100, 1 + self.max_steps // 10))
-        late = max(0.0, 2 * step / self.max_steps - 1)
-        return self.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * late)))
+_MAY_CHANGE = {"max_steps", "max_epochs", "patience", "log_every", "checkpoint_seconds"}
 
 
 def fit(
@@ -83,61 +38,189 @@ def fit(
     *,
     options: FitOptions | None = None,
     out: str | Path | None = None,
+    overwrite: bool = False,
     progress: bool = True,
+    loggers: Sequence[str | Logger] = (),
+    notes: dict[str, Any] | None = None,
     **overrides: Any,  # noqa: ANN401 - fields of FitOptions
 ) -> Run:
     """Train a guide and a model together by maximising the ELBO.
 
-    If the model declares `windows`, early training looks at random stretches of each sequence.
-    Schedules that model and guide declare (`schedules`, buffers by name) and those of the model's
+    Before the first step, `describe` runs both on a batch and refuses what cannot work. If the
+    model declares `windows`, early training looks at random stretches of each sequence. Schedules
+    that model and guide declare (`schedules`, buffers by name) and those of the model's
     `kl_schedule`, a weight for the KL of each site, are driven over the course of training.
+
+    With `out`, the state of training is saved as it goes. After SIGINT, SIGTERM or a crash,
+    `resume` goes on from there and ends with the same weights, bit for bit on the same machine, as
+    if nothing had happened.
 
     Args:
         model: A Pyro model that keeps the contract.
         guide: Its guide; both are trained in place.
-        data: What to learn from: a data set with `train` and `validation`, a split, or tensors by
-            name with a common first axis.
+        data: What to learn from: a data set with `train` and `validation`, a split, tensors by
+            name with a common first axis, or a `torch.utils.data.Dataset` of such tensors.
         options: How to train.
-        out: Folder to save the run in, in place of one that it may hold; None keeps it in memory.
+        out: Folder of the run; None keeps it in memory.
+        overwrite: Whether `out` may hold a run already, which is replaced.
         progress: Whether to show a progress bar.
+        loggers: "tensorboard", "wandb" or objects with `log_metrics(metrics, step)`.
+        notes: JSON values to keep in the settings of the run.
         **overrides: Single fields of `FitOptions`, such as `max_steps=1000`.
 
     Returns:
         The run: trained model and guide, and the history of every term of the ELBO.
 
     Raises:
-        ConfigError: An option is unknown or out of range.
+        ConfigError: An option is unknown or out of range, or model and guide do not fit.
         DataError: The data are empty, hold values that are not finite, or are not what the model
             takes (its `check_data`).
-        TrainingError: The loss stopped being finite.
+        TrainingError: Something stopped being finite; the message says what, and where.
         TransportDiverged: Points ran off; the message names the step.
+        RunError: The folder holds a run already, or cannot be written to.
+        Interrupted: A signal asked to stop, and all is saved in `out`.
     """
     options = FitOptions.from_dict(asdict(options or FitOptions()) | overrides)
-    train = as_split(getattr(data, "train", data))
-    validation = getattr(data, "validation", None)
-    validation = as_split(validation) if validation is not None and len(validation) else None
-    for split in (train, validation):
-        _check(model, split)
-    if out is not None:
-        entry_of(model, guide)
-        Path(out).mkdir(parents=True, exist_ok=True)
-    with torch.random.fork_rng(), pyro.validation_enabled(False):
-        torch.manual_seed(options.seed)
-        with pyro.settings.context(module_local_params=True):
-            _rehearse(Elbo(model, guide), train)
-            history, scores = _race(model, guide, train, validation, options, progress=progress)
-    run = Run(model, guide, history, {"fit": options.to_dict(), "restart scores": scores})
-    if out is not None:
-        run.save(out)
-    return run
+    settings = {**(notes or {}), "fit": options.to_dict()}
+    folder = None if out is None else Path(out)
+    task = _Task(model, guide, options, settings, folder, progress, tuple(loggers))
+    return task.run(data, begin=lambda: begin_run(folder, model, guide, settings, overwrite))
 
 
-def _rehearse(elbo: Elbo, split: Split) -> None:
-    """Run the objective once on whole data: what cannot work is said before training starts."""
-    batch = split.batch(torch.arange(min(2, len(split))))
-    device = next(elbo.parameters()).device
-    with torch.no_grad(), torch.random.fork_rng():
-        elbo({name: tensor.to(device) for name, tensor in batch.items()}, size=len(split))
+def resume(
+    folder: str | Path,
+    data: Any,  # noqa: ANN401 - as for `fit`
+    *,
+    pair: tuple[nn.Module, nn.Module] | None = None,
+    progress: bool = True,
+    loggers: Sequence[str | Logger] = (),
+    **overrides: Any,  # noqa: ANN401 - fields of FitOptions
+) -> Run:
+    """Go on with a training that was stopped.
+
+    Args:
+        folder: Folder of the run.
+        data: The same data as before.
+        pair: Model and guide to go on with, where they are not registered.
+        progress: Whether to show a progress bar.
+        loggers: As for `fit`.
+        **overrides: A few options that may change, such as `max_steps` to train for longer. Then
+            the result is no longer that of an uninterrupted training.
+
+    Raises:
+        RunError: The folder holds no run that can go on.
+        ConfigError: Another option was given.
+        DataError: The data are others.
+    """
+    described = read_unfinished(Path(folder))
+    model, guide = pair or build_pair(described)
+    settings = described["settings"]
+    if fixed := overrides.keys() - _MAY_CHANGE:
+        raise ConfigError(
+            f"A training that goes on keeps its {', '.join(sorted(fixed))}. Only "
+            f"{', '.join(sorted(_MAY_CHANGE))} may change; begin another training for the rest."
+        )
+    options = FitOptions.from_dict(settings["fit"] | overrides)
+    settings = settings | {"fit": options.to_dict()}
+    task = _Task(model, guide, options, settings, Path(folder), progress, tuple(loggers))
+    return task.run(data, begin=None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One call of `fit` or `resume`."""
+
+    model: nn.Module
+    guide: nn.Module
+    options: FitOptions
+    settings: dict[str, Any]
+    folder: Path | None
+    progress: bool
+    loggers: tuple[str | Logger, ...]
+
+    def run(self, data: Any, *, begin: Callable[[], None] | None) -> Run:  # noqa: ANN401
+        """Train from the beginning, or from the checkpoint if there is no `begin`."""
+        if self.options.restarts > 1 and not hasattr(self.model, "config"):
+            raise ConfigError(
+                f"restarts={self.options.restarts} builds the pair again from its configurations, "
+                f"but {type(self.model).__name__} has no `config`. Give it one, or use restarts=1."
+            )
+        train, held_out = self._splits(data)
+        parameters = (*self.model.parameters(), *self.guide.parameters())
+        trainable = [parameter for parameter in parameters if parameter.requires_grad]
+        if not trainable:
+            raise ConfigError("Neither the model nor the guide has a parameter to train.")
+        batch = like(train.batch(_first(2, train)), trainable[0])
+        if self.options.estimator == "lean":  # Pyro's own accept more, and check it themselves
+            describe(self.model, self.guide, batch, size=len(train))
+        digest = _digest(train)
+        if begin is None and self.settings.get("data_digest") != digest:
+            raise DataError(
+                f"The run in {self.folder} was trained on other data: the first ones, or how many "
+                "there are, differ. To go on exactly, give the same data."
+            )
+        self.settings["data_digest"] = digest
+        fabric = _launched(self.options)
+        devices = range(torch.cuda.device_count())
+        with (
+            torch.random.fork_rng(devices=devices),
+            pyro.validation_enabled(False),
+            pyro.settings.context(module_local_params=True),
+        ):
+            record = self._train(fabric, train, held_out, begin)
+        for module in (self.model, self.guide):
+            module.eval()
+        settings = self.settings | {"restart scores": record.scores}
+        run = Run(self.model, self.guide, record.history, settings)
+        if self.folder is not None and fabric.is_global_zero:
+            run.save(self.folder)
+            drop_checkpoint(self.folder)
+        fabric.barrier()
+        return run
+
+    def _train(
+        self,
+        fabric: Fabric,
+        train: Split,
+        held_out: Split | None,
+        begin: Callable[[], None] | None,
+    ) -> Record:
+        kept = held_in_memory(train, fabric.device, self.options.data_device)
+        training = Training(fabric, self.model, self.guide, kept, self.options)
+        scored = {} if held_out is None else training.held_out(held_out)
+        if begin is not None and fabric.is_global_zero:
+            begin()
+        wanted = (*self.loggers, *self.options.loggers)
+        loggers = open_loggers(wanted, self.folder, self.settings) if fabric.is_global_zero else []
+        session = Session(training, scored, self.folder, loggers)
+        if begin is None:
+            session.resume()
+        return session.run(progress=self.progress)
+
+    def _splits(self, data: Any) -> tuple[Split, Split | None]:  # noqa: ANN401 - see `fit`
+        train = as_split(getattr(data, "train", data))
+        held_out = getattr(data, "validation", None)
+        held_out = as_split(held_out) if held_out is not None and len(held_out) else None
+        for split in (train, held_out):
+            _check(self.model, split)
+        if held_out is None and (self.options.patience is not None or self.options.keep == "best"):
+            raise ConfigError(
+                "patience and keep='best' watch the ELBO of held-out data, but there are none. "
+                "Give a data set with a `validation` split, or leave these options out."
+            )
+        return train, held_out
+
+
+def _first(count: int, split: Split) -> Tensor:
+    return torch.arange(min(count, len(split)))
+
+
+def _digest(split: Split) -> str:
+    """Return what tells data sets apart: how many data, and what the first ones are."""
+    found = hashlib.sha256(str(len(split)).encode())
+    for name, tensor in sorted(split.batch(_first(16, split)).items()):
+        found.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def _check(model: nn.Module, split: Split | None) -> None:
@@ -146,194 +229,27 @@ def _check(model: nn.Module, split: Split | None) -> None:
     if split is None or check is None:
         return
     chunks = torch.arange(len(split)).split(_CHUNK)
-    for indices in chunks if isinstance(split, _Tensors) else chunks[:1]:
+    for indices in chunks if isinstance(split, Tensors) else chunks[:1]:
         check(split.batch(indices))
 
 
-def as_split(data: Any) -> Split:  # noqa: ANN401 - see `fit`
-    """Return the data in a form that gives batches, kept in memory where that is small.
+def _launched(options: FitOptions) -> Fabric:
+    """Return Lightning Fabric, with all processes running."""
+    from lightning_fabric import Fabric
 
-    Raises:
-        DataError: The data are empty or hold values that are not finite.
-    """
-    if not isinstance(data, Mapping) and not hasattr(data, "batch"):
-        raise DataError(
-            f"Found data of type {type(data).__name__}; expected a data set, a split with "
-            "`batch(indices)`, or a mapping of named tensors such as {'images': tensor}."
+    try:
+        fabric = Fabric(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            num_nodes=options.num_nodes,
+            strategy=options.strategy,
+            precision=options.precision,
         )
-    split = _Tensors(data) if isinstance(data, Mapping) else data
-    if len(split) == 0:
-        raise DataError("The data set is empty: there is nothing to learn from.")
-    first = split.batch(torch.arange(1))
-    size = len(split) * sum(x.numel() * x.element_size() for x in first.values())
-    if size <= _KEEP_BYTES and not isinstance(split, _Tensors):
-        chunks = [split.batch(index) for index in torch.arange(len(split)).split(_CHUNK)]
-        split = _Tensors({name: torch.cat([c[name] for c in chunks]) for name in first})
-    return split
-
-
-class _Tensors:
-    """Named tensors with a common first axis, as a split."""
-
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        lengths = {name: len(tensor) for name, tensor in tensors.items()}
-        if len(set(lengths.values())) != 1:
-            raise DataError(f"Tensors of one data set must have one length, found {lengths}.")
-        for name, tensor in tensors.items():
-            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-                raise DataError(f"{name!r} holds NaN or infinity. Clean the data before training.")
-        self.tensors = dict(tensors)
-
-    def __len__(self) -> int:
-        return len(next(iter(self.tensors.values())))
-
-    def batch(self, indices: Tensor) -> dict[str, Tensor]:
-        """Return the rows asked for."""
-        return {name: tensor[indices] for name, tensor in self.tensors.items()}
-
-
-class _Trainer:
-    """One pass over the optimizer's steps."""
-
-    def __init__(
-        self, model: nn.Module, guide: nn.Module, data: Split, options: FitOptions
-    ) -> None:
-        self.elbo, self.data, self.options = Elbo(model, guide), data, options
-        self.parameters = [p for p in self.elbo.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=options.learning_rate, fused=True)
-        self.dims: Mapping[str, tuple[str, ...]] = getattr(model, "dims", {})
-        self.windows: Windows | None = getattr(model, "windows", None)
-        self.kl_schedule: Mapping[str, Schedule] = getattr(model, "kl_schedule", {})
-        self.scheduled = [
-            (module.get_buffer(name), schedule)
-            for module in (model, guide)
-            for name, schedule in getattr(module, "schedules", {}).items()
-        ]
-
-    def _batches(self) -> Iterator[Tensor]:
-        """Yield shuffled indices for ever; every epoch sees each datum once."""
-        while True:
-            yield from torch.randperm(len(self.data)).split(self.options.batch_size)
-
-    def steps(self) -> Iterator[tuple[int, ElboTerms]]:
-        """Take the optimizer's steps, yielding the terms of the ELBO after each."""
-        self.elbo.train()
-        for step, indices in zip(range(self.options.max_steps), self._batches(), strict=False):
-            fraction = step / self.options.max_steps
-            try:
-                terms = self._loss(self.data.batch(indices), fraction)
-            except TransportDiverged as error:
-                where = f"Step {step + 1}, batch indices {indices[:8].tolist()}…: "
-                raise TransportDiverged(where + str(error)) from error
-            if not bool(torch.isfinite(terms.objective)):
-                self._explain(step, indices, terms)
-            self.optimizer.zero_grad()
-            terms.objective.backward()
-            nn.utils.clip_grad_norm_(self.parameters, self.options.gradient_norm)
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.options.learning_rate_at(step)
-            self.optimizer.step()
-            yield step + 1, terms
-
-    def _loss(self, batch: dict[str, Tensor], fraction: float) -> ElboTerms:
-        for buffer, schedule in self.scheduled:
-            buffer.fill_(schedule.at(fraction))
-        if self.windows is not None and fraction < self.windows.until:
-            batch = self._windows(batch, self.windows)
-        weight = {site: schedule.at(fraction) for site, schedule in self.kl_schedule.items()}
-        device = self.parameters[0].device
-        batch = {name: tensor.to(device) for name, tensor in batch.items()}
-        terms: ElboTerms = self.elbo(batch, size=len(self.data), kl_weight=weight)
-        return terms
-
-    def _windows(self, batch: dict[str, Tensor], windows: Windows) -> dict[str, Tensor]:
-        """Cut one random window, the same for all tensors that have the axis."""
-        axes = {
-            name: self.dims[name].index(windows.axis)
-            for name in batch
-            if windows.axis in self.dims.get(name, ())
-        }
-        lengths = {batch[name].shape[axis] for name, axis in axes.items()}
-        if len(lengths) != 1 or (spare := lengths.pop() - windows.length) <= 0:
-            return batch
-        start = int(torch.randint(spare + 1, ()))
-        cut = {name: batch[name].narrow(axis, start, windows.length) for name, axis in axes.items()}
-        return batch | cut
-
-    def _explain(self, step: int, indices: Tensor, terms: ElboTerms) -> None:
-        bad = [name for name, term in terms.itemised().items() if not math.isfinite(term)]
-        raise TrainingError(
-            f"The loss is not finite at step {step + 1} (batch indices {indices[:8].tolist()}…): "
-            f"{', '.join(bad)}. Lower the learning rate or the gradient norm, or check the data."
-        )
-
-
-def _race(
-    model: nn.Module,
-    guide: nn.Module,
-    train: Split,
-    validation: Split | None,
-    options: FitOptions,
-    *,
-    progress: bool,
-) -> tuple[list[dict[str, float]], list[float]]:
-    """Train every candidate for a while and the best to the end; return its history, and scores."""
-    pairs = [(model, guide), *(_afresh(model, guide) for _ in range(options.restarts - 1))]
-    early = options.max_steps // 5 if len(pairs) > 1 else options.max_steps
-    total = early * len(pairs) + options.max_steps - early
-    with TrainingProgress(total, enabled=progress) as bar:
-        runs = [_recorded(_Trainer(*pair, train, options), validation, bar) for pair in pairs]
-        histories = [list(_up_to(early, rows)) for rows in runs]
-        scores = [history[-1].get("validation elbo", history[-1]["elbo"]) for history in histories]
-        best = scores.index(max(scores))
-        histories[best].extend(runs[best])
-    for given, winner in zip((model, guide), pairs[best], strict=True):
-        given.load_state_dict(winner.state_dict())
-        given.eval()
-    return histories[best], scores
-
-
-def _up_to(step: int, rows: Iterator[dict[str, float]]) -> Iterator[dict[str, float]]:
-    """Yield rows up to the first that reaches a step, and leave the others."""
-    for row in rows:
-        yield row
-        if row["step"] >= step:
-            return
-
-
-def _afresh(model: Any, guide: Any) -> tuple[nn.Module, nn.Module]:  # noqa: ANN401 - see contract
-    """Build the same pair again from its configurations, with other initial parameters."""
-    again = type(model)(model.config).to(next(model.parameters()))
-    return again, type(guide)(again, guide.config).to(next(guide.parameters()))
-
-
-def _recorded(
-    trainer: _Trainer, validation: Split | None, bar: TrainingProgress
-) -> Iterator[dict[str, float]]:
-    """Yield a row of history every few steps: means of each term since the last row."""
-    options, started = trainer.options, time.monotonic()
-    score = _validator(trainer.elbo, validation)
-    rows: list[dict[str, float]] = []
-    for step, terms in trainer.steps():
-        rows.append(terms.itemised())
-        if step % options.log_every and step != options.max_steps:
-            continue
-        row = {name: sum(r[name] for r in rows) / len(rows) for name in rows[0]}
-        bar.advance(len(rows), row)
-        rows = []
-        yield {"step": step, "seconds": time.monotonic() - started, **row, **score()}
-
-
-def _validator(elbo: Elbo, split: Split | None) -> Callable[[], dict[str, float]]:
-    """Return a function that scores up to 256 held-out data, without disturbing training."""
-    if split is None:
-        return dict
-    batch = split.batch(torch.arange(min(256, len(split))))
-
-    def score() -> dict[str, float]:
-        with torch.no_grad(), torch.random.fork_rng():
-            torch.manual_seed(0)
-            terms = elbo(batch, size=len(next(iter(batch.values()))))
-        return {"validation elbo": float(terms.elbo.detach())}
-
-    return score
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise ConfigError(
+            f"Training cannot run on accelerator={options.accelerator!r}, "
+            f"devices={options.devices}, strategy={options.strategy!r}, "
+            f"precision={options.precision!r}: {error}"
+        ) from error
+    fabric.launch()
+    return fabric

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ..guides.registry import Entry
-from .fit import FitOptions, fit
-from .run import Run
-
-if TYPE_CHECKING:
-    from .cli import DataOptions
+from ..zoo.errors import RunError
+from .checkpoint import has_checkpoint
+from .data_options import DataOptions
+from .fit import fit, resume
+from .options import FitOptions
+from .run import Run, read_run
 
 __all__ = ["Job", "build"]
 
 _BASELINE_STEPS = 1500
+_REPORT = "report.json"
 
 
 def build(
@@ -41,6 +43,7 @@ def build(
         ConfigError: A field is unknown or out of range.
     """
     shape = {"image_shape": data.image_shape, "length": data.length}
+    shape = {name: value for name, value in shape.items() if name in _names(entry.model.Config)}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         made = entry.model(entry.model.Config.from_dict(shape | model))
@@ -52,67 +55,118 @@ class Job:
     """Everything that `mutoscope fit` was asked to do.
 
     Attributes:
-        entry: Which model.
+        entry: Name of the model.
         data: What to learn from.
         options: How to train.
         model: Fields of the model's configuration.
         guide: Fields of the guide's configuration.
         draws: Number of posterior draws for each sequence.
         baseline: Whether to train the entry's baseline on the same data.
-        quiet: Whether to leave out the progress bars.
     """
 
-    entry: Entry
+    entry: str
     data: DataOptions
     options: FitOptions
     model: dict[str, Any] = field(default_factory=dict)
     guide: dict[str, Any] = field(default_factory=dict)
     draws: int = 100
     baseline: bool = True
-    quiet: bool = False
 
-    def run(self, folder: Path) -> Run:
+    @classmethod
+    def of_folder(cls, folder: Path) -> Job:
+        """Return the job that a folder was made by.
+
+        Raises:
+            RunError: The folder is no run, or one that was made in Python.
+        """
+        settings = read_run(folder)["settings"]
+        if "job" not in settings:
+            raise RunError(
+                f"{folder} was not made by `mutoscope fit`. Go on in Python, with your data: "
+                "mutoscope.inference.resume(folder, data)."
+            )
+        return cls(
+            data=DataOptions.from_dict(settings["data"]),
+            options=FitOptions.from_dict(settings["fit"]),
+            **settings["job"],
+        )
+
+    def _notes(self) -> dict[str, Any]:
+        """Return what `of_folder` reads, beside the options of training."""
+        names = ("entry", "model", "guide", "draws", "baseline")
+        job = {name: getattr(self, name) for name in names}
+        return {"data": self.data.to_dict(), "job": job}
+
+    def run(self, folder: Path, *, quiet: bool) -> None:
         """Do it, and leave the run, its table and its pictures in `folder`."""
+        self._check_sizes()
+        data = self._opened()
+        pair = build(Entry.named(self.entry), data, self.model, self.guide, seed=self.options.seed)
+        run = fit(
+            *pair,
+            data,
+            options=self.options,
+            out=folder,
+            overwrite=True,
+            notes=self._notes(),
+            progress=not quiet,
+        )
+        self._report(run, data, folder, quiet=quiet)
+
+    def go_on(self, folder: Path, *, quiet: bool) -> None:
+        """Do what is left of it: train on, or only report."""
+        from rich.console import Console
+
+        finished = read_run(folder)["state"] == "finished"
+        if finished and (folder / _REPORT).is_file():
+            Console(highlight=False).print(f"{folder} is finished: there is nothing left to do.")
+        elif finished:
+            self._report(Run.load(folder), self._opened(), folder, quiet=quiet)
+        elif has_checkpoint(folder):
+            data = self._opened()
+            run = resume(folder, data, progress=not quiet)
+            self._report(run, data, folder, quiet=quiet)
+        else:
+            self.run(folder, quiet=quiet)
+
+    def _opened(self) -> Any:  # noqa: ANN401 - any data set of image sequences
+        from rich.console import Console
+
+        data = self.data.open(seed=self.options.seed)
+        Console(highlight=False).print(
+            f"{data.name}: {len(data.train)} training and {len(data.test)} test sequences of "
+            f"{data.length} frames {'x'.join(map(str, data.image_shape))}"
+        )
+        return data
+
+    def _report(self, run: Run, data: Any, folder: Path, *, quiet: bool) -> None:  # noqa: ANN401
         from rich.console import Console
 
         from .report import report
 
         console = Console(highlight=False)
-        self._check_sizes()
-        data = self.data.open(seed=self.options.seed)
-        console.print(
-            f"{data.name}: {len(data.train)} training and {len(data.test)} test sequences of "
-            f"{data.length} frames {'x'.join(map(str, data.image_shape))}"
-        )
-        run = self._train(self.entry, data, self.options, self.model, self.guide)
-        run.settings["data"] = self.data.to_dict()
-        run.save(folder)
-        baseline = self._train_baseline(data)
+        baseline = self._train_baseline(data, quiet=quiet)
         findings = report(run, data, folder, baseline=baseline, draws=self.draws)
         console.print(findings.table())
         console.print(f"Pictures: {folder / 'figures'}   posterior: {folder / 'posterior.nc'}")
-        return run
 
     def _check_sizes(self) -> None:
         """Refuse configurations that are wrong whatever the data, before these are opened."""
-        self.entry.model.Config.from_dict({"image_shape": (1, 1, 1)} | self.model)
-        self.entry.guide.Config.from_dict(self.guide)
+        entry = Entry.named(self.entry)
+        shape = {"image_shape": (1, 1, 1)} if "image_shape" in _names(entry.model.Config) else {}
+        entry.model.Config.from_dict(shape | self.model)
+        entry.guide.Config.from_dict(self.guide)
 
-    def _train(
-        self,
-        entry: Entry,
-        data: Any,  # noqa: ANN401 - any data set of image sequences
-        options: FitOptions,
-        model: dict[str, Any],
-        guide: dict[str, Any],
-    ) -> Run:
-        pair = build(entry, data, model, guide, seed=options.seed)
-        return fit(*pair, data, options=options, progress=not self.quiet)
-
-    def _train_baseline(self, data: Any) -> Run | None:  # noqa: ANN401
-        if self.entry.baseline is None or not self.baseline:
+    def _train_baseline(self, data: Any, *, quiet: bool) -> Run | None:  # noqa: ANN401
+        entry = Entry.named(self.entry)
+        if entry.baseline is None or not self.baseline:
             return None
         steps = min(_BASELINE_STEPS, self.options.max_steps)
         options = FitOptions.from_dict(self.options.to_dict() | {"max_steps": steps, "restarts": 1})
-        sizes = {name: value for name, value in self.model.items() if name in self.entry.shared}
-        return self._train(Entry.named(self.entry.baseline), data, options, sizes, {})
+        sizes = {name: value for name, value in self.model.items() if name in entry.shared}
+        pair = build(Entry.named(entry.baseline), data, sizes, {}, seed=options.seed)
+        return fit(*pair, data, options=options, progress=not quiet)
+
+
+def _names(config: Any) -> set[str]:  # noqa: ANN401 - a configuration's class
+    return {one.name for one in fields(config)}

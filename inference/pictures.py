@@ -11,7 +11,8 @@ from ..zoo.datasets import AbstractSplit
 from .forecast import forecast
 from .metrics.matching import match_fields, sparse_mean
 from .posterior import predict_mean
-from .run import Run, write_whole
+from .run import Run
+from .sealed import write_whole
 
 if TYPE_CHECKING:
     import arviz

@@ -1,5 +1,6 @@
 """A progress bar that shows the ELBO and its terms while training runs."""
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -9,29 +10,36 @@ __all__ = ["TrainingProgress"]
 class TrainingProgress:
     """A context manager around training; does nothing unless enabled.
 
+    One line shows how far training is and how many data it takes in a second, the next the terms.
+
     Args:
         total: Number of steps.
         enabled: Whether to draw the bar.
     """
 
     def __init__(self, total: int, *, enabled: bool) -> None:
-        self._bar, self._task = None, None
+        self._live = None
         if enabled:
             from rich import progress
+            from rich.console import Group
+            from rich.live import Live
+            from rich.text import Text
 
             self._bar = progress.Progress(
                 progress.TextColumn("training"),
-                progress.BarColumn(bar_width=20),
+                progress.BarColumn(bar_width=30),
                 progress.MofNCompleteColumn(),
                 progress.TimeRemainingColumn(),
-                progress.TextColumn("{task.fields[terms]}"),
+                progress.TextColumn("{task.fields[rate]:,.0f} samples/s"),
             )
-            self._task = self._bar.add_task("training", total=total, terms="")
+            self._task = self._bar.add_task("training", total=total, rate=0.0)
+            self._terms = Text(style="dim")
+            self._live = Live(Group(self._bar, self._terms), refresh_per_second=4)
 
     def __enter__(self) -> Self:
         """Start drawing."""
-        if self._bar is not None:
-            self._bar.start()
+        if self._live is not None:
+            self._live.start()
         return self
 
     def __exit__(
@@ -41,11 +49,13 @@ class TrainingProgress:
         trace: TracebackType | None,
     ) -> None:
         """Stop drawing."""
-        if self._bar is not None:
-            self._bar.stop()
+        if self._live is not None:
+            self._live.stop()
+            if not self._live.console.is_terminal:
+                self._live.console.line()
 
-    def advance(self, steps: int, terms: dict[str, float]) -> None:
-        """Move the bar on and show the terms."""
-        if self._bar is not None and self._task is not None:
-            shown = "  ".join(f"{name} {value:.1f}" for name, value in terms.items())
-            self._bar.update(self._task, advance=steps, terms=shown)
+    def show(self, step: int, rate: float, terms: Mapping[str, float]) -> None:
+        """Move the bar to a step, and show the data trained on per second and the terms."""
+        if self._live is not None:
+            self._bar.update(self._task, completed=step, rate=rate)
+            self._terms.plain = "  ".join(f"{name} {value:.1f}" for name, value in terms.items())

@@ -19,13 +19,14 @@ from .metrics.bounds import elbo_and_iwae, importance_log_weights
 from .metrics.equivariance import equivariance_error
 from .metrics.matching import match_fields, sparse_mean
 from .posterior import predict_mean
-from .run import Run, write_whole
+from .run import Run
+from .sealed import write_whole
 
 if TYPE_CHECKING:
     import arviz
     from rich.table import Table
 
-__all__ = ["Findings", "report"]
+__all__ = ["Findings", "report", "write_posterior"]
 
 _MOST_SEQUENCES = 512
 _BOUND_SEQUENCES = 64
@@ -105,7 +106,12 @@ def _write(folder: Path, findings: Findings, idata: arviz.InferenceData) -> None
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(findings.by_name(), indent=2) + "\n"
     write_whole(folder / "report.json", lambda path: path.write_text(text))
-    write_whole(folder / "posterior.nc", lambda path: idata.to_netcdf(str(path), engine="h5netcdf"))
+    write_posterior(idata, folder / "posterior.nc")
+
+
+def write_posterior(idata: arviz.InferenceData, path: Path) -> None:
+    """Write a posterior as netCDF, in one move."""
+    write_whole(path, lambda beside: idata.to_netcdf(str(beside), engine="h5netcdf"))
 
 
 def _bounds(run: Run, images: dict[str, torch.Tensor], seed: int) -> dict[str, float]:

@@ -11,7 +11,7 @@ import pytest
 import mutoscope
 
 ROOT = Path(__file__).resolve().parents[1]
-LAYERS = ("zoo", "guides", "inference")  # each may import those before it
+LAYERS = ("zoo", "guides", "inference", "testing")  # each may import those before it
 SOURCES = [
     ROOT / "__init__.py",
     *(p for layer in LAYERS for p in sorted((ROOT / layer).rglob("*.py"))),

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Unpack
 
 from ..errors import DataError
+from ..plugins import Plugin, find_plugin, plugins
 from .digits import digits
+from .files import only_data_errors
 from .folders import array_from
 from .images import Images
 from .mnist import fashion_mnist, mnist
@@ -16,8 +18,9 @@ from .transformed import TransformedImages, TransformOptions
 from .traversals import dsprites, falcor3d, isaac3d, shapes3d
 from .videos import moving_mnist, mpi3d, two_dsprites
 
-__all__ = ["SOURCES", "load_images", "open_data"]
+__all__ = ["SOURCES", "load_images", "open_data", "sources"]
 
+GROUP = "mutoscope.datasets"
 IDX = {"mnist": mnist, "fashion_mnist": fashion_mnist}
 SINGLE: dict[str, Callable[[str | Path], Images]] = {
     "dsprites": dsprites,
@@ -34,20 +37,31 @@ RECORDED: dict[str, Callable[..., ImageSequences]] = {
 SOURCES = ("digits", *IDX, *SINGLE, *RECORDED)
 
 
+def sources() -> tuple[str, ...]:
+    """Return the names of all data sets: ours, and `package:name` for those of other packages."""
+    return (*SOURCES, *(plugin.name for plugin in plugins(GROUP)))
+
+
+@only_data_errors
 def load_images(
     name: str, data_dir: str | Path | None = None, *, seed: int = 0
 ) -> Images | ImageSequences:
     """Return the images or recorded sequences of a source.
 
+    Another package adds one by an entry point in the group `mutoscope.datasets`: a function that is
+    called as `load(data_dir, seed=seed)` and returns `Images` or `ImageSequences`.
+
     Args:
-        name: One of `SOURCES`, or the path of a file or folder of images or sequences; an array
-            with five axes is (sequence, time, channel, height, width) or channels last.
+        name: One of `sources()`, also without its package if no other has that name, or the path
+            of a file or folder of images or sequences; an array with five axes is (sequence, time,
+            channel, height, width) or channels last.
         data_dir: Folder of the published files; the digits need none, and the two MNISTs are
             downloaded without it.
         seed: Seed of the split of recorded sequences.
 
     Raises:
         DataError: The name is unknown, or the files are missing or bad.
+        ConfigError: The name is that of another package, and that cannot be used.
     """
     if name == "digits":
         return digits()
@@ -59,15 +73,28 @@ def load_images(
         if name in SINGLE:
             return SINGLE[name](data_dir)
         return RECORDED[name](data_dir, seed=seed)
+    if plugin := find_plugin(GROUP, name):
+        return _installed(plugin, data_dir, seed)
     if not Path(name).expanduser().exists():
         looks_like_path = Path(name).suffix != "" or len(Path(name).parts) > 1
         if looks_like_path:
-            raise DataError(f"{name} does not exist. Known names: {', '.join(SOURCES)}.")
-        check_name(name, SOURCES, "data set")
+            raise DataError(f"{name} does not exist. Known names: {', '.join(sources())}.")
+        check_name(name, sources(), "data set")
     array = array_from(name)
     if array.ndim == 5:
         return ImageSequences(array, seed=seed, name=Path(name).stem)
     return Images.from_array(array, name=Path(name).stem)
+
+
+def _installed(plugin: Plugin, data_dir: str | Path | None, seed: int) -> Images | ImageSequences:
+    load: Callable[..., object] = plugin.load(lambda found: found)
+    source = load(data_dir, seed=seed)
+    if not isinstance(source, Images | ImageSequences):
+        raise DataError(
+            f"{plugin.name} returned {type(source).__name__}; expected Images or ImageSequences. "
+            f"Report this to the authors of {plugin.package}."
+        )
+    return source
 
 
 def open_data(

@@ -1,19 +1,53 @@
 """Finding and opening data files, with one clear error for each way this fails."""
 
+import functools
+import inspect
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, MutoscopeError
 
-__all__ = ["find_file", "magic_of", "read_npy", "read_npz"]
+__all__ = ["find_file", "magic_of", "only_data_errors", "read_npy", "read_npz"]
 
 NPY_MAGIC = b"\x93NUMPY"
 NPZ_MAGIC = b"PK\x03\x04"
 UNREADABLE = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+def only_data_errors(read: Callable[Given, Found]) -> Callable[Given, Found]:
+    """Let a reader of files raise `DataError` even where it did not foresee what it would find.
+
+    Files can be wrong in more ways than can be listed: libraries raise whatever a damaged header
+    leads them to, and arrays of the right names may have any shape and type.
+
+    Args:
+        read: A function whose first argument is a path.
+    """
+    signature = inspect.signature(read)
+
+    @functools.wraps(read)
+    def reading(*args: Given.args, **kwargs: Given.kwargs) -> Found:
+        path = next(iter(signature.bind(*args, **kwargs).arguments.values()), None)
+        try:
+            return read(*args, **kwargs)
+        except MutoscopeError:
+            raise
+        except Exception as error:
+            cause = " ".join(f"{type(error).__name__}: {error}".split())
+            raise DataError(
+                f"{path} does not hold what {read.__name__} expects ({cause}). Check that it is "
+                "the right file and whole; fetch or copy it again."
+            ) from error
+
+    return reading
 
 
 def find_file(path: str | Path, names: Sequence[str], folders: Sequence[str] = ()) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .files import NPY_MAGIC, NPZ_MAGIC, magic_of, npz_keys, read_npy, read_npz
+from .files import NPY_MAGIC, NPZ_MAGIC, magic_of, npz_keys, only_data_errors, read_npy, read_npz
 from .idx import GZIP_MAGIC, read_idx
 from .images import Images
 
@@ -15,6 +15,7 @@ USUAL_KEYS = ("images", "imgs", "image", "frames", "pixels", "x", "x_train", "ar
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
+@only_data_errors
 def images_from(path: str | Path, key: str | None = None) -> Images:
     """Return the images of a file or folder.
 
@@ -31,6 +32,7 @@ def images_from(path: str | Path, key: str | None = None) -> Images:
     return Images.from_array(array_from(path, key), name=Path(path).stem)
 
 
+@only_data_errors
 def array_from(path: str | Path, key: str | None = None) -> np.ndarray:
     """Return the array in a file, or the images of a folder stacked to one.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .files import magic_of
+from .files import magic_of, only_data_errors
 
 __all__ = ["read_idx"]
 
@@ -16,6 +16,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
+@only_data_errors
 def read_idx(path: str | Path) -> np.ndarray:
     """Read an array from an IDX file, gzipped or not; the name of the file does not matter.
 

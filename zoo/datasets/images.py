@@ -98,9 +98,9 @@ def as_tensor(array: np.ndarray | Tensor, name: str) -> Tensor:
     if isinstance(array, Tensor):
         return array.detach().cpu()
     array = np.asarray(array)
-    if array.dtype.kind not in "buif":
+    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
         raise DataError(
-            f"{name}: found an array of type {array.dtype}, expected numbers. "
+            f"{name}: found an array of type {array.dtype}, expected numbers of up to 64 bits. "
             "Stack images of one size to a uint8 or float32 array first."
         )
     native = array.astype(array.dtype.newbyteorder("="), copy=False)

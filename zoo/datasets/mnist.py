@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from ..errors import DataError
-from .files import find_file
+from .files import find_file, only_data_errors
 from .idx import read_idx
 from .images import Images
 from .motion import check_name
@@ -57,6 +57,7 @@ FASHION = Published(
 )
 
 
+@only_data_errors
 def mnist(data_dir: str | Path | None = None, split: Literal["train", "test"] = "train") -> Images:
     """Return MNIST: 60000 training or 10000 test digits of 28 x 28 pixels, with their labels.
 
@@ -71,6 +72,7 @@ def mnist(data_dir: str | Path | None = None, split: Literal["train", "test"] = 
     return _published(MNIST, data_dir, split)
 
 
+@only_data_errors
 def fashion_mnist(
     data_dir: str | Path | None = None, split: Literal["train", "test"] = "train"
 ) -> Images:

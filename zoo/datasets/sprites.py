@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from .files import find_file, read_npz
+from .files import find_file, only_data_errors, read_npz
 from .motion import check_name
 from .sequences import ImageSequences
 
@@ -20,6 +20,7 @@ DIRECTIONS = ("front", "left", "right")
 FOLDERS = ("sprites_lpc", "sprites")
 
 
+@only_data_errors
 def sprites(
     data_dir: str | Path, size: Literal["small", "full"] = "small", seed: int = 0
 ) -> ImageSequences:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from ..errors import DataError
-from .files import find_file, magic_of, read_npz
+from .files import find_file, magic_of, only_data_errors, read_npz
 from .images import Images, channels_first
 
 __all__ = ["dsprites", "falcor3d", "isaac3d", "shapes3d"]
@@ -17,6 +17,7 @@ NVIDIA = (
 )
 
 
+@only_data_errors
 def dsprites(path: str | Path, every: int = 1) -> Images:
     """Return dSprites, white shapes on black of 64 x 64 pixels, labelled by latent classes.
 
@@ -42,6 +43,7 @@ def dsprites(path: str | Path, every: int = 1) -> Images:
     )
 
 
+@only_data_errors
 def shapes3d(path: str | Path, every: int = 1) -> Images:
     """Return 3D Shapes, colour images of 64 x 64 pixels, labelled by factor values.
 
@@ -77,6 +79,7 @@ def shapes3d(path: str | Path, every: int = 1) -> Images:
     )
 
 
+@only_data_errors
 def falcor3d(path: str | Path) -> Images:
     """Return Falcor3D sweeps, a living room under changing light; class -1 is unknown.
 
@@ -89,6 +92,7 @@ def falcor3d(path: str | Path) -> Images:
     return _nvidia(path, "falcor3d")
 
 
+@only_data_errors
 def isaac3d(path: str | Path) -> Images:
     """Return Isaac3D sweeps, a robot arm in a kitchen; class -1 is unknown.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .files import NPY_MAGIC, find_file, magic_of, read_npy, read_npz
+from .files import NPY_MAGIC, find_file, magic_of, only_data_errors, read_npy, read_npz
 from .sequences import ImageSequences
 
 __all__ = ["moving_mnist", "mpi3d", "two_dsprites"]
@@ -13,6 +13,7 @@ __all__ = ["moving_mnist", "mpi3d", "two_dsprites"]
 MPI3D_SIZES = (6, 6, 2, 3, 3, 40, 40)
 
 
+@only_data_errors
 def mpi3d(path: str | Path, seed: int = 0) -> ImageSequences:
     """Return MPI3D, a robot arm with an object, as colour sequences of 64 x 64 pixels.
 
@@ -60,6 +61,7 @@ def mpi3d(path: str | Path, seed: int = 0) -> ImageSequences:
     )
 
 
+@only_data_errors
 def moving_mnist(path: str | Path, seed: int = 0) -> ImageSequences:
     """Return moving MNIST: two digits that bounce over 20 frames of 64 x 64 pixels.
 
@@ -96,6 +98,7 @@ def moving_mnist(path: str | Path, seed: int = 0) -> ImageSequences:
     )
 
 
+@only_data_errors
 def two_dsprites(path: str | Path, seed: int = 0) -> ImageSequences:
     """Return two coloured dSprites that move and hide each other, 10 frames of 64 x 64 pixels.
 

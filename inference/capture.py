@@ -1,0 +1,184 @@
+"""The loss and its gradients as one graph: no Python between two operations of a step."""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pyro
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from ..zoo.checks import deferred_checks
+
+__all__ = ["Captured", "compile_networks"]
+
+_MOST_GRAPHS = 4
+
+Batch = dict[str, Tensor]
+_Computed = tuple[Tensor, Tensor, list[Tensor | None]]
+
+
+class Captured:
+    """The loss and its gradients as one graph.
+
+    The objective runs once on tensors without values, handlers and all, and leaves a graph of its
+    operations and of those of its gradient. Parameters and buffers are inputs of the graph: what
+    changes in place counts, what is a plain number is fixed for ever. A graph draws the same noise
+    as the objective itself, and defers its checks (`deferred_checks`).
+
+    A graph is for one set of shapes. There is one for each shape of a datum, up to four, made for
+    the first batch of that shape and again for a larger one; smaller batches, such as the last of
+    an epoch, run without a graph, since they do not come often enough to pay for compiling. Where
+    capturing fails, because what an objective does depends on data or for want of a compiler, a
+    warning says so and everything runs without a graph from then on.
+
+    Args:
+        objective: Maps a batch to the loss, a scalar, and to a vector of named terms.
+        backend: What compiles the graph, as in `torch.compile`; "eager" runs it as it is.
+
+    Attributes:
+        eager: Whether capturing has failed.
+    """
+
+    def __init__(self, objective: nn.Module, *, backend: str = "inductor") -> None:
+        self._objective, self._backend = objective, backend
+        self._graphs: dict[tuple[object, int], Callable[..., _Computed]] = {}
+        self.eager = False
+
+    def __call__(self, batch: Batch) -> tuple[Float[Tensor, ""], Float[Tensor, " term"]]:
+        """Return the loss and the terms, and leave the gradient in the parameters.
+
+        Those that the loss does not depend on get None.
+
+        Args:
+            batch: Observed tensors by name, with a common first axis.
+        """
+        parameters = dict(self._objective.named_parameters())
+        named = parameters | dict(self._objective.named_buffers())
+        state = {name: tensor.detach() for name, tensor in named.items()}
+        graph = self._graph(state, batch)
+        if graph is None:
+            loss, terms, gradients = self._compute(state, batch)
+        else:
+            with torch.no_grad(), _full_precision(batch):
+                loss, terms, gradients = graph(state, batch)
+        taken = {tensor.data_ptr() for tensor in (*state.values(), *batch.values())}
+        learned = [parameter for parameter in parameters.values() if parameter.requires_grad]
+        for parameter, gradient in zip(learned, gradients, strict=True):
+            parameter.grad = _own(gradient, parameter, taken)
+        return loss, terms
+
+    def _graph(self, state: Batch, batch: Batch) -> Callable[..., _Computed] | None:
+        datum = tuple((name, x.shape[1:], x.dtype) for name, x in sorted(batch.items()))
+        rows = len(next(iter(batch.values())))
+        known = [size for shape, size in self._graphs if shape == datum]
+        if rows > max(known, default=0) and len(self._graphs) < _MOST_GRAPHS and not self.eager:
+            self._capture((datum, rows), state, batch)
+        return self._graphs.get((datum, rows))
+
+    def _capture(self, key: tuple[object, int], state: Batch, batch: Batch) -> None:
+        """Make a graph, without a trace in the state or the random generators."""
+        state = {name: tensor.clone() for name, tensor in state.items()}
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            # Errors of the objective's own show here; so does what it works out only once.
+            self._compute(state, batch)
+            try:
+                self._graphs[key] = self._compiled(state, batch)
+            except Exception as error:  # one of many kinds, by what could not be captured
+                self.eager = True
+                self._graphs.clear()
+                warnings.warn(
+                    f"The loss cannot be one graph ({_in_one_line(error)}), so steps run one "
+                    "operation at a time: slower, with equal results.",
+                    stacklevel=4,
+                )
+
+    def _compiled(self, state: Batch, batch: Batch) -> Callable[..., _Computed]:
+        trace = make_fx(lambda *inputs: self._compute(*inputs), tracing_mode="fake")
+        with pyro.validation_enabled(False), deferred_checks():
+            graph: Any = trace(state, batch)
+        if self._backend != "eager":
+            # Noise as in the objective, not from a generator of the compiler's own.
+            options: Any = {"fallback_random": True} if self._backend == "inductor" else None
+            graph = torch.compile(
+                graph, fullgraph=True, dynamic=False, backend=self._backend, options=options
+            )
+        with torch.no_grad(), _full_precision(batch):
+            graph(state, batch)  # compiles now, where a failure is caught
+        return graph
+
+    def _compute(self, state: Batch, batch: Batch) -> _Computed:
+        learned = [name for name, p in self._objective.named_parameters() if p.requires_grad]
+        state = {name: x.detach().requires_grad_(name in learned) for name, x in state.items()}
+        loss, terms = functional_call(self._objective, state, (batch,))
+        with _full_precision(batch):
+            leaves = [state[name] for name in learned]
+            gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+        return loss.detach(), terms.detach(), list(gradients)
+
+
+def _full_precision(batch: Mapping[str, Tensor]) -> torch.autocast:
+    """Return a context without autocasts: gradients and graphs hold the casts that they need."""
+    return torch.autocast(next(iter(batch.values())).device.type, enabled=False)
+
+
+def _own(gradient: Tensor | None, parameter: Tensor, taken: set[int]) -> Tensor | None:
+    """Return the gradient in memory of its own, since optimizers change it in place."""
+    if gradient is None:
+        return None
+    if gradient.data_ptr() in taken or gradient.stride() != parameter.stride():
+        gradient = torch.empty_like(parameter).copy_(gradient)
+    taken.add(gradient.data_ptr())
+    return gradient
+
+
+def _in_one_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return ": ".join([type(error).__name__, *lines[:1]])[:200]
+
+
+def compile_networks(model: nn.Module, guide: nn.Module, *, backend: str = "inductor") -> None:
+    """Compile networks in place: for a model and guide whose loss cannot be one graph.
+
+    These are the largest submodules that are made of torch's own layers only, and of more than one.
+    One that turns out not to compile stays as it is.
+
+    Args:
+        model: A Pyro model.
+        guide: Its guide.
+        backend: What compiles them, as in `torch.compile`.
+    """
+    for network in (*_networks(model), *_networks(guide)):
+        _compile(network, backend)
+
+
+def _compile(network: nn.Module, backend: str) -> None:
+    """Do what `network.compile` does not: the compiler passes over calls within torch itself."""
+
+    def plain(*inputs: Tensor) -> Any:  # noqa: ANN401 - whatever the network returns
+        return network._call_impl(*inputs)
+
+    # Compilations are kept, and limited in number, for each object of code.
+    plain.__code__ = plain.__code__.replace()
+    compiled = torch.compile(plain, dynamic=True, backend=backend)
+
+    def call(*inputs: Tensor) -> Any:  # noqa: ANN401 - likewise
+        try:
+            return compiled(*inputs)
+        except Exception:  # of many kinds; one of the network itself is raised again below
+            network._compiled_call_impl = None
+            return plain(*inputs)
+
+    network._compiled_call_impl = call
+
+
+def _networks(module: nn.Module) -> Iterator[nn.Module]:
+    for child in module.children():
+        layers = list(child.modules())
+        if not all(type(layer).__module__.startswith("torch.nn.") for layer in layers):
+            yield from _networks(child)
+        elif len(layers) > 1:
+            yield child

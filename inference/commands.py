@@ -1,0 +1,185 @@
+"""What each command of the command line does."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..guides.registry import Entry, entries
+from ..zoo.config import AbstractConfig
+from ..zoo.datasets import FirstOf
+from ..zoo.errors import ConfigError, RunError
+from .data_options import DataOptions
+from .job import Job, build
+from .options import FitOptions
+from .run import Run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["check", "cite", "describe", "fit", "list_known", "plot", "posterior", "resume"]
+
+_MOST_DATA = 512
+
+
+def list_known() -> None:
+    """Print the models and data sets that can be asked for by name."""
+    from rich.table import Table
+
+    from ..guides.registry import broken_entries
+    from ..zoo.datasets.catalogue import sources
+
+    table = Table("name", "model", "guide", "what it is")
+    for entry in entries():
+        table.add_row(entry.name, entry.model.__name__, entry.guide.__name__, entry.summary)
+    console = _console()
+    console.print(table)
+    for line in broken_entries():
+        console.print(line)
+    console.print(f"Data sets: {', '.join(sources())}, or the path of a file or folder of images.")
+
+
+def describe(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse namespace
+    """Print what a model and its guide consist of, on the data that were asked for."""
+    from .describe import describe as described
+
+    data = _options(DataOptions, words).open(seed=0)
+    pair = build(Entry.named(entry), data, dict(vars(words.model)), dict(vars(words.guide)), seed=0)
+    batch = data.train.batch(torch.arange(min(4, len(data.train))))
+    _console().print(described(*pair, batch, size=len(data.train)).table())
+
+
+def fit(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse namespace
+    """Train a model and report what it learned."""
+    folder = Path(words.out)
+    if folder.is_file():
+        raise ConfigError(f"--out {folder} is a file. Choose a folder.")
+    if words.draws < 1:
+        raise ConfigError(f"--draws {words.draws}, but at least 1 is needed.")
+    if folder.exists() and any(folder.iterdir()) and not words.overwrite:
+        raise ConfigError(
+            f"{folder} already holds files. Choose another --out, or pass --overwrite."
+        )
+    Job(
+        entry=entry,
+        data=_options(DataOptions, words),
+        options=_options(FitOptions, words),
+        model=dict(vars(words.model)),
+        guide=dict(vars(words.guide)),
+        draws=words.draws,
+        baseline=not words.no_baseline,
+    ).run(folder, quiet=words.quiet)
+
+
+def resume(folder: str, *, quiet: bool = False) -> None:
+    """Go on with a training that was stopped.
+
+    Args:
+        folder: Folder of the run.
+        quiet: Leave out the progress bar.
+    """
+    Job.of_folder(Path(folder)).go_on(Path(folder), quiet=quiet)
+
+
+def posterior(folder: str, *, draws: int = 200, seed: int = 0, out: str | None = None) -> None:
+    """Draw the posterior of held-out data, and write it as netCDF.
+
+    Args:
+        folder: Folder of the run.
+        draws: Number of draws of each datum.
+        seed: Of the draws.
+        out: File to write; None takes `posterior.nc` in the folder.
+    """
+    from .report import write_posterior
+
+    run, split = _run_and_data(folder)
+    idata = run.posterior(split, draws=draws, seed=seed)
+    path = Path(folder) / "posterior.nc" if out is None else Path(out)
+    write_posterior(idata, path)
+    console = _console()
+    for name, array in idata["posterior"].data_vars.items():
+        axes = ", ".join(f"{axis} {size}" for axis, size in array.sizes.items())
+        console.print(f"{name}: {axes}", highlight=False)
+    console.print(f"Written to {path}")
+
+
+def check(folder: str, *, particles: int = 500, seed: int = 0) -> None:
+    """Say how far the posterior of a run can be trusted: what importance weights say of the guide.
+
+    Args:
+        folder: Folder of the run.
+        particles: Number of draws of each datum.
+        seed: Of the draws.
+    """
+    from rich.table import Table
+
+    from .metrics import elbo_and_iwae, importance_log_weights
+
+    run, split = _run_and_data(folder, most=64)
+    weights = importance_log_weights(
+        run.model, run.guide, split.observations, particles=particles, seed=seed
+    )
+    bounds = elbo_and_iwae(weights)
+    table = Table(title=f"{len(split)} held-out data, {particles} draws each", show_header=False)
+    table.add_row("ELBO (nats per datum)", f"{float(bounds.elbo.mean()):.2f}")
+    table.add_row(f"IWAE-{particles}", f"{float(bounds.iwae.mean()):.2f}")
+    gap = float((bounds.iwae - bounds.elbo).mean())
+    table.add_row("gap: the guide loses at least", f"{gap:.2f}")
+    effective = bounds.effective_particles.quantile(torch.tensor([0.0, 0.5])).tolist()
+    table.add_row("effective draws: median, least", f"{effective[1]:.1f}, {effective[0]:.1f}")
+    _console().print(table)
+
+
+def plot(folder: str, *, draws: int = 100, seed: int = 0) -> None:
+    """Draw the pictures of a run again.
+
+    Args:
+        folder: Folder of the run.
+        draws: Number of posterior draws of each datum.
+        seed: Of the draws.
+    """
+    from .pictures import draw_pictures
+
+    run, split = _run_and_data(folder)
+    figures = Path(folder) / "figures"
+    idata = run.posterior(split, draws=draws, seed=seed)
+    draw_pictures(run, split, idata, figures, seed=seed)
+    _console().print(f"Pictures: {figures}")
+
+
+def cite(run: str) -> None:
+    """Print BibTeX for exactly what was used.
+
+    Args:
+        run: Folder of a run, or name of a model.
+    """
+    from .cite import cite as cited
+
+    _console().print(
+        cited(Run.load(run) if Path(run).is_dir() else run), highlight=False, markup=False
+    )
+
+
+def _run_and_data(folder: str, most: int = _MOST_DATA) -> tuple[Run, Any]:
+    """Return a run, and the held-out data of the set that it was trained on."""
+    run = Run.load(folder)
+    if "data" not in run.settings:
+        raise RunError(
+            f"{folder} does not say what it was trained on: it was made in Python. Use "
+            "`Run.load(folder)` there, with your data."
+        )
+    data = DataOptions.from_dict(run.settings["data"]).open(seed=run.settings["fit"]["seed"])
+    return run, FirstOf(data.test, most)
+
+
+def _options(kind: type[AbstractConfig], chosen: Any) -> Any:  # noqa: ANN401 - any configuration
+    return kind.from_dict({field.name: chosen[field.name] for field in fields(kind)})
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)

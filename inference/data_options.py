@@ -1,0 +1,57 @@
+"""What the command line learns from, as options."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..zoo.config import AbstractConfig
+
+__all__ = ["DataOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(AbstractConfig):
+    """What to learn from.
+
+    Attributes:
+        data: Name of a data set (digits, mnist, fashion_mnist, sprites, …), or path of a file or
+            folder of images.
+        data_dir: Folder of its published files; the digits need none.
+        transforms: What moves the images, separated by commas: rotation, scale, hue, translation_x,
+            translation_y, brightness. None takes those that suit the data.
+        length: Number of frames of a sequence. None takes what suits the data.
+        sequences_per_image: Number of sequences made from each image. None makes 4 of each of the
+            few digits and 1 of others.
+        signed: Whether motion goes both ways.
+        limit: Use at most this many images.
+    """
+
+    data: str = "digits"
+    data_dir: str | None = None
+    transforms: str | None = None
+    length: int | None = None
+    sequences_per_image: int | None = None
+    signed: bool = False
+    limit: int | None = None
+
+    def open(self, *, seed: int) -> Any:  # noqa: ANN401 - any data set of image sequences
+        """Return the data set.
+
+        Raises:
+            DataError: The data are unknown, missing or bad.
+        """
+        from ..zoo.datasets import open_data
+
+        sequences = self.sequences_per_image
+        if sequences is None and self.data == "digits":
+            sequences = 4
+        asked: dict[str, Any] = {"sequences_per_image": sequences}
+        asked["signed"] = self.signed or None
+        return open_data(
+            self.data,
+            self.data_dir,
+            transforms=None if self.transforms is None else self.transforms.split(","),
+            length=self.length,
+            seed=seed,
+            limit=self.limit,
+            **{name: value for name, value in asked.items() if value is not None},
+        )

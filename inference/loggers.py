@@ -1,0 +1,99 @@
+"""Where rows of the history go while training runs: CSV always, TensorBoard and W&B on request."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..zoo.errors import ConfigError
+
+__all__ = ["CsvLog", "Logger", "open_loggers"]
+
+
+class Logger(Protocol):
+    """Takes the rows of a history; `lightning.fabric` loggers and users' own fit."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> object:
+        """Take the row that ends at a step."""
+
+
+class CsvLog:
+    """Appends rows to a file that can be read while training runs.
+
+    Args:
+        path: The file; what it holds is replaced.
+        rows: Rows to begin with.
+    """
+
+    def __init__(self, path: Path, rows: Sequence[Mapping[str, float]] = ()) -> None:
+        self.path = path
+        self._columns: list[str] = []
+        path.unlink(missing_ok=True)
+        for row in rows:
+            self.append(row)
+
+    def append(self, row: Mapping[str, float]) -> None:
+        """Add a row; the first one names the columns."""
+        first = not self._columns
+        self._columns = self._columns or list(row)
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, self._columns, extrasaction="ignore")
+            if first:
+                writer.writeheader()
+            writer.writerow(dict(row))
+
+
+def open_loggers(
+    wanted: Sequence[str | Logger], folder: Path | None, settings: Mapping[str, Any]
+) -> list[Logger]:
+    """Return loggers that are open.
+
+    Args:
+        wanted: "tensorboard", "wandb", or objects with `log_metrics(metrics, step)`.
+        folder: Folder of the run, where they write.
+        settings: What they record beside the rows.
+
+    Raises:
+        ConfigError: A name is unknown, its library is not installed, or there is no folder.
+    """
+    return [_by_name(each, folder, settings) if isinstance(each, str) else each for each in wanted]
+
+
+def _by_name(name: str, folder: Path | None, settings: Mapping[str, Any]) -> Logger:
+    if name not in ("tensorboard", "wandb"):
+        raise ConfigError(f"There is no logger called {name!r}. Known: 'tensorboard', 'wandb'.")
+    if folder is None:
+        raise ConfigError(f"The logger {name!r} writes to the folder of the run. Give `out`.")
+    try:
+        return _TensorBoard(folder) if name == "tensorboard" else _Wandb(folder, settings)
+    except ImportError as error:
+        raise ConfigError(
+            f"The logger {name!r} needs a library that is not installed ({error}). "
+            f"Install it with: pip install 'mutoscope[{name}]'."
+        ) from error
+
+
+class _TensorBoard:
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer: Any = SummaryWriter(str(folder / "tensorboard"))
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+
+class _Wandb:
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        import wandb
+
+        self._run: Any = wandb.init(
+            project="mutoscope", name=folder.name, dir=str(folder), config=dict(settings)
+        )
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        self._run.log(dict(metrics), step=step)

@@ -1,0 +1,270 @@
+"""Training from start to end: rows of history, checkpoints, early stopping, restarts."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from ..zoo.errors import Interrupted, RunError
+from .checkpoint import load_checkpoint, save_checkpoint
+from .loggers import CsvLog, Logger
+from .progress import TrainingProgress
+from .run import HISTORY
+from .sentinel import FAILURE, save_failure
+from .signals import StopRequest, stop_requests
+from .training import Moment, Training
+
+__all__ = ["Record", "Session"]
+
+_BEST, _RIVAL = "best.", "rival."
+
+
+@dataclass
+class Record:
+    """What training has found so far.
+
+    Attributes:
+        history: Rows of every term of the ELBO, by name.
+        seconds: Time spent on all steps.
+        best: Highest held-out ELBO of a row.
+        waited: Number of rows since.
+        scores: Held-out ELBO of each candidate of the restarts.
+        rival: Record of the best candidate so far, and its numbers.
+    """
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    best: float = -math.inf
+    waited: int = 0
+    scores: list[float] = field(default_factory=list)
+    rival: dict[str, Any] = field(default_factory=dict)
+
+
+class Session:
+    """Takes all the steps of a training.
+
+    Args:
+        training: The optimizer's steps.
+        held_out: Data to score; empty if there are none.
+        folder: Folder of the run; None keeps nothing.
+        loggers: Further takers of the rows.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        held_out: Mapping[str, Tensor],
+        folder: Path | None,
+        loggers: Sequence[Logger] = (),
+    ) -> None:
+        self.training, self.held_out = training, held_out
+        self.leads = training.fabric.is_global_zero
+        self.folder, self.loggers = folder, loggers if self.leads else ()
+        self.options, self.record = training.options, Record()
+        self._best: dict[str, Tensor] = {}
+        self._rival: dict[str, Tensor] = {}
+        self._csv: CsvLog | None = None
+        self._early = training.steps // 5 if self.options.restarts > 1 else 0
+        self._on_host = training.fabric.device.type == "cpu"
+
+    def run(self, *, progress: bool) -> Record:
+        """Train to the end, or until early stopping.
+
+        Raises:
+            TrainingError: Something stopped being finite; the last finite state is in place.
+            Interrupted: A signal asked to stop, and all is saved.
+        """
+        with self._stoppable() as request, self._bar(progress) as bar:
+            self._begin()
+            while not self._finished():
+                self._advance(request, bar)
+        if self.options.keep == "best" and self._best:
+            self.training.load_weights(self._best)
+        return self.record
+
+    def _begin(self) -> None:
+        self._started = self._saved = time.monotonic()
+        self._seconds_before = self.record.seconds
+        if self.folder is not None and self.leads:
+            self._csv = CsvLog(self.folder / HISTORY, self.record.history)
+        self._save()
+
+    def _advance(self, request: StopRequest, bar: TrainingProgress) -> None:
+        training = self.training
+        training.advance()
+        row_ends = not training.step % self.options.log_every or training.step == training.steps
+        if (self._on_host or row_ends) and (moment := training.failure()):
+            self._fail(moment)
+        if row_ends:
+            self._row(bar)
+        if self._must_stop(request, row_ends):
+            self._save()
+            raise Interrupted(
+                f"Stopped by a signal after step {training.step} of {training.steps}. All is saved "
+                f"in {self.folder}; go on with `mutoscope resume {self.folder}`.",
+                request.signal,
+            )
+        if row_ends and time.monotonic() - self._saved >= self.options.checkpoint_seconds:
+            self._save()
+
+    def _must_stop(self, request: StopRequest, row_ends: bool) -> bool:
+        """Tell whether to stop: processes stop together, at the end of a row."""
+        if self.training.fabric.world_size == 1:
+            return request.signal != 0
+        if not row_ends:
+            return False
+        asked = torch.tensor(float(request.signal), device=self.training.fabric.device)
+        return bool(self.training.fabric.all_reduce(asked, reduce_op="sum"))
+
+    def _row(self, bar: TrainingProgress) -> None:
+        """End a row of the history."""
+        now = self._seconds_before + time.monotonic() - self._started
+        means, seen = self.training.means()
+        rate = seen / max(now - self.record.seconds, 1e-9)
+        self.record.seconds = now
+        row = {"step": self.training.step, "seconds": now, **means}
+        if self.held_out:
+            row["validation elbo"] = self.training.score(self.held_out)
+            self._compare(row["validation elbo"])
+        self.record.history.append(row)
+        if self._csv is not None:
+            self._csv.append(row)
+        for logger in self.loggers:
+            logger.log_metrics(row, self.training.step)
+        unweighted = math.isclose(row["objective"], row["elbo"], rel_tol=1e-4)
+        hidden = {"step", "seconds"} | ({"objective"} if unweighted else set())
+        shown = {name: value for name, value in row.items() if name not in hidden}
+        bar.show(self._steps_done(), rate, shown)
+        if self._racing() and self.training.step >= self._early:
+            self._end_candidate(row)
+
+    def _compare(self, score: float) -> None:
+        self.record.waited += 1
+        if score > self.record.best:
+            self.record.best, self.record.waited = score, 0
+            if self.options.keep == "best":
+                self._best = self.training.weights()
+
+    def _finished(self) -> bool:
+        patience = self.options.patience
+        if patience is not None and self.record.waited >= patience and not self._racing():
+            return True
+        return self.training.step >= self.training.steps
+
+    def _racing(self) -> bool:
+        """Tell whether some candidate of the restarts has not had its turn."""
+        return self._early > 0 and len(self.record.scores) < self.options.restarts
+
+    def _steps_done(self) -> int:
+        """Return the number of steps taken by all candidates together."""
+        others = len(self.record.scores) - (len(self.record.scores) == self.options.restarts)
+        return others * self._early + self.training.step
+
+    def _end_candidate(self, row: Mapping[str, float]) -> None:
+        """Keep the better of this candidate and its rival; begin the next, or go on with it."""
+        record = self.record
+        score = row.get("validation elbo", row["elbo"])
+        leads = not record.scores or score > max(record.scores)
+        record.scores.append(score)
+        tensors, numbers = self._state(whole=False)
+        if leads:
+            self._rival = tensors
+            record.rival = {"numbers": numbers, "record": asdict(record) | {"rival": {}}}
+        if len(record.scores) < self.options.restarts:
+            self.training.begin_afresh(self.options.seed + len(record.scores))
+            self._best = {}
+            self.record = Record(seconds=record.seconds, scores=record.scores, rival=record.rival)
+            return
+        rival, scores = record.rival, record.scores
+        self._put(self._rival, rival["numbers"], rival["record"])
+        self.record.scores, self._rival = scores, {}
+
+    def _state(self, *, whole: bool = True) -> tuple[dict[str, Tensor], dict[str, int]]:
+        tensors, numbers = self.training.state()
+        tensors |= {_BEST + name: tensor for name, tensor in self._best.items()}
+        if whole:
+            tensors |= {_RIVAL + name: tensor for name, tensor in self._rival.items()}
+        return tensors, numbers
+
+    def _put(
+        self, tensors: Mapping[str, Tensor], numbers: Mapping[str, int], record: Mapping[str, Any]
+    ) -> None:
+        self.training.restore(tensors, numbers)
+        self._best = _under(tensors, _BEST)
+        self._rival = _under(tensors, _RIVAL)
+        self.record = Record(**record)
+
+    def _save(self) -> None:
+        if self.folder is None:
+            return
+        tensors, numbers = self._state()
+        self.record.seconds = self._seconds_before + time.monotonic() - self._started
+        if self.leads:
+            save_checkpoint(
+                self.folder, tensors, {"numbers": numbers, "record": asdict(self.record)}
+            )
+        self._saved = time.monotonic()
+
+    def resume(self) -> None:
+        """Go on from the checkpoint in the folder.
+
+        Raises:
+            RunError: There is none, or it is damaged or not of this model.
+        """
+        if self.folder is None:
+            return
+        tensors, kept = load_checkpoint(self.folder)
+        try:
+            self._put(tensors, kept["numbers"], kept["record"])
+        except (RuntimeError, KeyError, TypeError) as error:
+            raise RunError(
+                f"The checkpoint in {self.folder} is not of this model, or of another version: "
+                f"{error}"
+            ) from error
+
+    def _fail(self, moment: Moment) -> None:
+        error = self.training.explain(moment)
+        if self.folder is not None and self.leads:
+            self._save_failure(moment, str(error))
+        raise error
+
+    def _save_failure(self, moment: Moment, message: str) -> None:
+        """Leave what reproduces a failed step in the folder `failure` of the run."""
+        training, options = self.training, self.options
+        save_failure(
+            cast(Path, self.folder) / FAILURE,
+            training.weights(),
+            training.batch(moment.indices, moment),
+            training.noise.current(),
+            {
+                "message": message,
+                "step": moment.step + 1,
+                "indices": moment.indices.tolist(),
+                "size": len(training.data),
+                "particles": options.particles,
+            },
+        )
+
+    @contextlib.contextmanager
+    def _stoppable(self) -> Iterator[StopRequest]:
+        if self.folder is None:
+            yield StopRequest()
+            return
+        with stop_requests() as request:
+            yield request
+
+    def _bar(self, progress: bool) -> TrainingProgress:
+        total = self._early * (self.options.restarts - 1) + self.training.steps
+        return TrainingProgress(total, enabled=progress and self.leads)
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

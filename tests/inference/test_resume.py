@@ -1,0 +1,205 @@
+"""A training that was stopped goes on and ends as if nothing had happened."""
+
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+import torch
+
+from mutoscope.inference import Run, fit, resume
+from mutoscope.inference.checkpoint import has_checkpoint
+from mutoscope.inference.run import read_run
+from mutoscope.zoo.errors import ConfigError, DataError, Interrupted, RunError
+
+from .toy import WithHeldOut, equal, toy_data, toy_pair, weights
+
+STEPS = 60
+OPTIONS = {"max_steps": STEPS, "batch_size": 16, "log_every": 7, "progress": False}
+
+
+def in_child(action):
+    """Run something in a forked process; return its number."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        action()
+    finally:
+        os._exit(0)
+
+
+def straight(**options):
+    pair = toy_pair()
+    fit(*pair, options.pop("data", toy_data()), **OPTIONS | options)
+    return weights(*pair)
+
+
+def go_on(folder, data=None):
+    pair = toy_pair(seed=9)
+    if read_run(folder)["state"] == "finished":
+        Run.load(folder, pair)
+    else:
+        resume(folder, data or toy_data(), pair=pair, progress=False)
+    return weights(*pair)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"restarts": 3},
+        {"keep": "best", "data": WithHeldOut()},
+        {"accumulate": 3},
+        {"particles": 2, "beta": 2.0, "weight_decay": 0.1},
+    ],
+    ids=["plain", "restarts", "best", "accumulate", "particles"],
+)
+def test_killed_at_random_moments_it_ends_with_the_same_weights(tmp_path, options):
+    data = options.get("data", toy_data())
+    started = time.monotonic()
+    expected = straight(**options, out=tmp_path / "straight", checkpoint_seconds=0.0)
+    whole = time.monotonic() - started
+    chance = random.Random(0)
+    for attempt in range(5):
+        folder = tmp_path / str(attempt)
+        child = in_child(
+            lambda folder=folder: straight(**options, out=folder, checkpoint_seconds=0.0)
+        )
+        time.sleep(chance.uniform(0.1, 1.0) * whole)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        if has_checkpoint(folder):
+            assert equal(go_on(folder, data), expected)
+
+
+def test_checkpoints_do_not_disturb_training(tmp_path):
+    assert equal(straight(out=tmp_path, checkpoint_seconds=0.0), straight())
+
+
+def test_a_run_that_went_on_has_the_same_history(tmp_path):
+    whole = fit(*toy_pair(), toy_data(), **OPTIONS, out=tmp_path / "whole")
+    stop_after(30, tmp_path / "cut")
+    rest = resume(tmp_path / "cut", toy_data(), pair=toy_pair(seed=9), progress=False)
+    rows = [[{**row, "seconds": 0} for row in run.history] for run in (whole, rest)]
+    assert rows[0] == rows[1]
+    assert Run.load(tmp_path / "cut", toy_pair()).history == rest.history
+
+
+class Stopper:
+    """A logger that sends a signal when a step is reached."""
+
+    def __init__(self, step, number=signal.SIGTERM):
+        self.step, self.number = step, number
+
+    def log_metrics(self, metrics, step):
+        if step >= self.step:
+            os.kill(os.getpid(), self.number)
+            time.sleep(0.01)
+
+
+def stop_after(step, folder, number=signal.SIGTERM, **options):
+    with pytest.raises(Interrupted, match="go on with"):
+        fit(
+            *toy_pair(),
+            toy_data(),
+            **OPTIONS | options,
+            out=folder,
+            loggers=[Stopper(step, number)],
+        )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops(tmp_path, number):
+    stop_after(20, tmp_path, number)
+    assert equal(go_on(tmp_path), straight())
+    assert signal.getsignal(number) != signal.SIG_IGN
+
+
+def test_handlers_of_signals_are_put_back(tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    fit(*toy_pair(), toy_data(), **OPTIONS, out=tmp_path)
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_training_in_a_thread_leaves_signals_alone(tmp_path):
+    done = []
+    thread = threading.Thread(
+        target=lambda: done.append(fit(*toy_pair(), toy_data(), **OPTIONS, out=tmp_path))
+    )
+    thread.start()
+    thread.join()
+    assert len(done) == 1
+
+
+def test_it_may_go_on_for_longer(tmp_path):
+    stop_after(20, tmp_path)
+    run = resume(tmp_path, toy_data(), pair=toy_pair(), max_steps=80, progress=False)
+    assert run.history[-1]["step"] == 80
+    assert run.settings["fit"]["max_steps"] == 80
+
+
+def test_other_options_may_not_change(tmp_path):
+    stop_after(20, tmp_path)
+    with pytest.raises(ConfigError, match="keeps its batch_size"):
+        resume(tmp_path, toy_data(), pair=toy_pair(), batch_size=3, progress=False)
+
+
+def test_other_data_are_refused(tmp_path):
+    stop_after(20, tmp_path)
+    with pytest.raises(DataError, match="the same data"):
+        resume(tmp_path, toy_data(seed=5), pair=toy_pair(), progress=False)
+    with pytest.raises(DataError, match="the same data"):
+        resume(tmp_path, toy_data(count=51), pair=toy_pair(), progress=False)
+
+
+def test_another_model_is_refused(tmp_path):
+    stop_after(20, tmp_path)
+    pair = toy_pair()
+    pair[1].encoder = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 6))
+    with pytest.raises(RunError, match="not of this model"):
+        resume(tmp_path, toy_data(), pair=pair, progress=False)
+
+
+def test_a_folder_without_a_training_cannot_go_on(tmp_path):
+    with pytest.raises(RunError, match="not a run"):
+        resume(tmp_path, toy_data(), pair=toy_pair(), progress=False)
+
+
+def test_a_run_is_not_replaced_unasked(tmp_path):
+    fit(*toy_pair(), toy_data(), **OPTIONS, out=tmp_path)
+    with pytest.raises(RunError, match="holds a run"):
+        fit(*toy_pair(), toy_data(), **OPTIONS, out=tmp_path)
+    fit(*toy_pair(), toy_data(), **OPTIONS, out=tmp_path, overwrite=True)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
+    from safetensors import torch as safe
+
+    writes = []
+    save_file = safe.save_file
+
+    def full_after_three(tensors, path):
+        writes.append(path)
+        if len(writes) > 3:
+            path.write_bytes(b"half a fi")
+            raise OSError(28, "No space left on device")
+        save_file(tensors, path)
+
+    monkeypatch.setattr(safe, "save_file", full_after_three)
+    with pytest.raises(RunError, match="No space left"):
+        fit(*toy_pair(), toy_data(), **OPTIONS, out=tmp_path, checkpoint_seconds=0.0)
+    monkeypatch.undo()
+    assert equal(go_on(tmp_path), straight())
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    stop_after(20, tmp_path)
+    path = tmp_path / "checkpoint" / "state.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=r"state\.safetensors"):
+        resume(tmp_path, toy_data(), pair=toy_pair(), progress=False)

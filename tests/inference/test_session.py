@@ -1,0 +1,175 @@
+"""The course of a training: early stopping, best weights, histories, loggers."""
+
+import csv
+import math
+
+import pytest
+import torch
+
+from mutoscope.inference import fit
+from mutoscope.zoo.errors import ConfigError
+
+from .toy import WithHeldOut, equal, toy_data, toy_pair, weights
+
+OPTIONS = {"batch_size": 16, "log_every": 5, "progress": False}
+
+
+class Watcher:
+    """A logger that keeps what it is given, and weights at each row."""
+
+    def __init__(self, *modules):
+        self.rows, self.modules, self.weights = [], modules, []
+
+    def log_metrics(self, metrics, step):
+        self.rows.append((step, dict(metrics)))
+        self.weights.append(weights(*self.modules))
+
+
+def overfitting():
+    """Two data to learn from and others to be judged by: the held-out ELBO falls in the end."""
+    return WithHeldOut(train=toy_data(2), validation=toy_data(200, seed=2))
+
+
+def test_the_best_weights_come_back():
+    pair = toy_pair(dropout=0.0)
+    watcher = Watcher(*pair)
+    run = fit(
+        *pair, overfitting(), **OPTIONS, max_steps=600, keep="best", loggers=[watcher],
+        learning_rate=0.03, decay="none",
+    )  # fmt: skip
+    scores = [row["validation elbo"] for row in run.history]
+    best = max(range(len(scores)), key=scores.__getitem__)
+    assert best < len(scores) - 1
+    assert equal(weights(*pair), watcher.weights[best])
+
+
+def test_the_last_weights_stay_by_default():
+    pair = toy_pair(dropout=0.0)
+    watcher = Watcher(*pair)
+    fit(*pair, overfitting(), **OPTIONS, max_steps=50, loggers=[watcher])
+    assert equal(weights(*pair), watcher.weights[-1])
+
+
+def test_patience_stops_so_many_rows_after_the_best():
+    run = fit(
+        *toy_pair(dropout=0.0), overfitting(), **OPTIONS, max_steps=5000, patience=4,
+        learning_rate=0.03, decay="none",
+    )  # fmt: skip
+    scores = [row["validation elbo"] for row in run.history]
+    assert len(scores) == scores.index(max(scores)) + 1 + 4
+    assert run.history[-1]["step"] < 5000
+
+
+@pytest.mark.parametrize("options", [{"patience": 3}, {"keep": "best"}])
+def test_watching_the_held_out_elbo_needs_held_out_data(options):
+    with pytest.raises(ConfigError, match="held-out data, but there are none"):
+        fit(*toy_pair(), toy_data(), **OPTIONS, **options)
+
+
+def test_epochs_count_passes_over_the_data():
+    run = fit(*toy_pair(), toy_data(50), **OPTIONS, max_epochs=3)
+    assert run.history[-1]["step"] == 3 * 4
+
+
+def test_rows_are_means_over_data_whatever_the_last_batch_holds():
+    pair = toy_pair(dropout=0.0)
+    data = toy_data(50)
+    data["data"][:16] += 5.0  # one batch would dominate if batches counted alike
+    run = fit(*pair, data, batch_size=49, log_every=2, max_steps=2, learning_rate=1e-12,
+              progress=False)  # fmt: skip
+    per_datum = fit(*pair, data, batch_size=50, log_every=1, max_steps=1, learning_rate=1e-12,
+                    progress=False)  # fmt: skip
+    expected = per_datum.history[0]["KL(z)"]
+    assert run.history[0]["KL(z)"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_history_is_on_disk_while_training_runs(tmp_path):
+    seen = []
+
+    class Reader:
+        def log_metrics(self, metrics, step):
+            with (tmp_path / "history.csv").open() as file:
+                seen.append([int(row["step"]) for row in csv.DictReader(file)])
+
+    fit(*toy_pair(), toy_data(), **OPTIONS, max_steps=15, out=tmp_path, loggers=[Reader()])
+    assert seen == [[5], [5, 10], [5, 10, 15]]
+
+
+def test_loggers_get_every_row():
+    watcher = Watcher()
+    run = fit(*toy_pair(), toy_data(), **OPTIONS, max_steps=15, loggers=[watcher])
+    assert watcher.rows == [(row["step"], row) for row in run.history]
+
+
+def test_tensorboard_gets_every_row(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = fit(*toy_pair(), toy_data(), **OPTIONS, max_steps=15, out=tmp_path,
+              loggers=["tensorboard"])  # fmt: skip
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    logged = [(event.step, event.value) for event in events.Scalars("elbo")]
+    assert logged == [(row["step"], pytest.approx(row["elbo"])) for row in run.history]
+
+
+@pytest.mark.parametrize("name", ["tensorbord", "mlflow"])
+def test_an_unknown_logger_is_refused(name, tmp_path):
+    with pytest.raises(ConfigError, match="There is no logger"):
+        fit(*toy_pair(), toy_data(), **OPTIONS, max_steps=5, loggers=[name], out=tmp_path)
+
+
+def test_a_logger_of_files_needs_a_folder():
+    with pytest.raises(ConfigError, match="Give `out`"):
+        fit(*toy_pair(), toy_data(), **OPTIONS, max_steps=5, loggers=["tensorboard"])
+
+
+def test_held_out_data_are_scored_in_evaluation_mode_and_with_the_same_noise():
+    data = WithHeldOut()
+    runs = [
+        fit(*toy_pair(dropout=rate), data, **OPTIONS, max_steps=5, learning_rate=1e-12)
+        for rate in (0.0, 0.9)
+    ]
+    scores = [run.history[0]["validation elbo"] for run in runs]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-5)
+
+
+def test_pairs_are_in_evaluation_mode_afterwards_and_train_again_from_there():
+    pair = toy_pair()
+    fit(*pair, toy_data(), **OPTIONS, max_steps=5)
+    assert not any(module.training for module in pair)
+    modes = []
+    pair[1].drop.register_forward_hook(lambda module, *_: modes.append(module.training))
+    fit(*pair, toy_data(), **OPTIONS, max_steps=5)
+    assert modes[-1]
+
+
+def test_the_bar_shows_terms_and_data_per_second(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    fit(*toy_pair(), toy_data(), batch_size=16, log_every=5, max_steps=10)
+    shown = capsys.readouterr().out
+    assert "elbo" in shown
+    assert "KL(z)" in shown
+    assert "/s" in shown
+
+
+def test_bf16_trains_close_to_single_precision():
+    runs = [
+        fit(*toy_pair(dropout=0.0), toy_data(), **OPTIONS, max_steps=100, precision=precision)
+        for precision in ("32-true", "bf16-mixed", "64-true")
+    ]
+    elbos = [run.history[-1]["elbo"] for run in runs]
+    assert all(math.isfinite(elbo) for elbo in elbos)
+    assert elbos[1] == pytest.approx(elbos[0], abs=0.3)
+
+
+@pytest.mark.parametrize("options", [{"accelerator": "abacus"}, {"strategy": "telepathy"}])
+def test_an_impossible_device_is_one_clear_error(options):
+    with pytest.raises(ConfigError, match="Training cannot run on"):
+        fit(*toy_pair(), toy_data(), **OPTIONS, max_steps=5, **options)
+
+
+def test_a_double_precision_model_stays_double():
+    pair = [module.double() for module in toy_pair()]
+    data = {"data": toy_data()["data"].double()}
+    fit(*pair, data, **OPTIONS, max_steps=5)
+    assert all(p.dtype == torch.float64 for module in pair for p in module.parameters())
