@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..zoo.errors import Interrupted, MutoscopeError
+
+if TYPE_CHECKING:
+    from ..guides.registry import Entry
 
 __all__ = ["main"]
 
@@ -32,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [_with_underscores(word) for word in given]
     try:
         _check_config_file(words)
-        chosen = _parser().parse_args(words)
+        chosen = _parser(words).parse_args(words)
         _run(chosen)
     except Interrupted as stopped:
         sys.stderr.write(f"mutoscope: {stopped}\n")
@@ -57,7 +60,8 @@ def _with_underscores(word: str) -> str:
     )
 
 
-def _parser() -> Any:  # noqa: ANN401 - jsonargparse carries no types
+def _parser(words: Sequence[str]) -> Any:  # noqa: ANN401 - jsonargparse carries no types
+    """Return the parser, with the options of those models only that the words ask for."""
     from jsonargparse import ArgumentParser
 
     from . import commands
@@ -73,7 +77,8 @@ def _parser() -> Any:  # noqa: ANN401 - jsonargparse carries no types
     for name, help_text in _ON_MODELS.items():
         one = ArgumentParser(allow_abbrev=False, description=f"{help_text.capitalize()}.")
         known.add_subcommand(name, one, help=help_text)
-        _add_models(one, name)
+        if words[:1] == [name]:
+            _add_models(one, name, _wanted(words))
     for name, (function, help_text) in _on_runs(commands).items():
         one = ArgumentParser(allow_abbrev=False, description=f"{help_text.capitalize()}.")
         one.add_function_arguments(function, as_positional=True, skip={"quiet"})
@@ -93,16 +98,24 @@ def _on_runs(commands: Any) -> dict[str, tuple[Callable[..., None], str]]:  # no
     }
 
 
-def _add_models(parser: Any, command: str) -> None:  # noqa: ANN401 - jsonargparse carries no types
+def _wanted(words: Sequence[str]) -> dict[str, Entry]:
+    """Return the entry that the words name, or all where they name none."""
+    from ..guides.registry import Entry, entries
+
+    if len(words) > 1 and not words[1].startswith("-"):
+        return {words[1]: Entry.named(words[1])}
+    return {entry.name: entry for entry in entries()}
+
+
+def _add_models(parser: Any, command: str, entries: Mapping[str, Entry]) -> None:  # noqa: ANN401 - jsonargparse carries no types
     """Add a subcommand for each model, with all options that the command takes."""
     from jsonargparse import ArgumentParser
 
-    from ..guides.registry import entries
     from .data_options import DataOptions
     from .options import FitOptions
 
     models = parser.add_subcommands(dest="entry")
-    for entry in entries():
+    for name, entry in entries.items():
         one = ArgumentParser(allow_abbrev=False, description=f"{entry.summary.capitalize()}.")
         one.add_argument("--config", action="config", help="file with any of these options")
         one.add_class_arguments(DataOptions)
@@ -111,7 +124,7 @@ def _add_models(parser: Any, command: str) -> None:  # noqa: ANN401 - jsonargpar
             one.add_class_arguments(FitOptions)
         one.add_class_arguments(entry.model.Config, "model", skip={"image_shape", "length"})
         one.add_class_arguments(entry.guide.Config, "guide")
-        models.add_subcommand(entry.name, one, help=entry.summary)
+        models.add_subcommand(name, one, help=entry.summary)
 
 
 def _add_output(parser: Any) -> None:  # noqa: ANN401 - jsonargparse carries no types
@@ -129,15 +142,14 @@ def _check_config_file(words: Sequence[str]) -> None:
 
     path = config_file(words)
     if path is not None and len(words) > 1 and words[0] in _ON_MODELS:
-        from ..guides.registry import entries
+        from ..guides.registry import Entry
         from .data_options import DataOptions
         from .options import FitOptions
 
         others = ("out", "overwrite", "draws", "no_baseline", "quiet")
         options = (DataOptions, FitOptions) if words[0] == "fit" else (DataOptions,)
-        for entry in entries():
-            if entry.name == words[1]:
-                check_config_file(path, entry, options, others if words[0] == "fit" else ())
+        entry = Entry.named(words[1])
+        check_config_file(path, entry, options, others if words[0] == "fit" else ())
 
 
 def _run(chosen: Any) -> None:  # noqa: ANN401 - a jsonargparse namespace

@@ -30,7 +30,7 @@ def list_known() -> None:
     from rich.table import Table
 
     from ..guides.registry import broken_entries
-    from ..zoo.datasets.catalogue import sources
+    from ..zoo.datasets import sources
 
     table = Table("name", "model", "guide", "what it is")
     for entry in entries():
@@ -159,7 +159,7 @@ def cite(run: str) -> None:
     from .cite import cite as cited
 
     _console().print(
-        cited(Run.load(run) if Path(run).is_dir() else run), highlight=False, markup=False
+        cited(Run.load(run) if Path(run).is_dir() else run), markup=False, soft_wrap=True
     )
 
 

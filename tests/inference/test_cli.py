@@ -1,12 +1,16 @@
 """The command line, as a user types it."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
+import torch
 
 from mutoscope.inference import Run
 from mutoscope.inference.cli import main
+from mutoscope.inference.loggers import CsvLog
 
 SMALL = [
     *("--max-steps", "3", "--limit", "40", "--length", "4", "--quiet", "--draws", "4"),
@@ -74,11 +78,116 @@ def test_bad_input_is_one_line_before_training(tmp_path, capsys, words, said):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("words", [["fit", "stta"], ["fit", "sta", "--model.num_field", "3"]])
-def test_unknown_words_exit_with_two(words, capsys):
+@pytest.mark.parametrize(
+    "words",
+    [["fit", "sta", "--model.num_field", "3"], ["resume"], ["frobnicate"], ["plot", "x", "--dras"]],
+)
+def test_words_that_are_not_understood_exit_with_two(words, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(words)
-    assert words[-1 if len(words) == 2 else 2] in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "usage:" in error
+    assert "Traceback" not in error
+
+
+def test_an_unknown_model_names_the_nearest(capsys):
+    assert main(["fit", "stta"]) == 1
+    assert "Did you mean 'sta'?" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    assert main(["fit", "sta", "--out", str(out), "--no-baseline", *SMALL]) == 0
+    return out
+
+
+def test_describe_shows_sites_plates_and_parameters(capsys):
+    assert main(["describe", "sta", "--limit", "40", "--length", "4"]) == 0
+    shown = capsys.readouterr().out
+    for word in ("z0", "speed", "images", "sequence", "guide.spike", "windows"):
+        assert word in shown
+
+
+def test_posterior_writes_the_file_that_was_asked_for(folder, tmp_path, capsys):
+    path = tmp_path / "draws.nc"
+    assert main(["posterior", str(folder), "--draws", "3", "--out", str(path)]) == 0
+    assert "speed: chain 1, draw 3" in capsys.readouterr().out
+    assert path.is_file()
+
+
+def test_check_tells_bounds_and_effective_draws(folder, capsys):
+    assert main(["check", str(folder), "--particles", "10"]) == 0
+    shown = capsys.readouterr().out
+    assert "IWAE-10" in shown
+    assert "effective draws" in shown
+
+
+def test_plot_draws_the_pictures_again(folder):
+    for path in (folder / "figures").iterdir():
+        path.unlink()
+    assert main(["plot", str(folder), "--draws", "4"]) == 0
+    assert {path.name for path in (folder / "figures").iterdir()} == PICTURES
+
+
+def test_cite_prints_whole_lines_of_what_was_used(folder, capsys):
+    assert main(["cite", str(folder)]) == 0
+    cited = capsys.readouterr().out
+    assert "song2024sparse" in cited
+    assert "song2023flow" not in cited
+    assert main(["cite", "vae"]) == 0
+    assert "kingma2014auto" in capsys.readouterr().out
+
+
+def test_a_finished_run_has_nothing_left_to_do(folder, capsys):
+    assert main(["resume", str(folder)]) == 0
+    assert "is finished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["resume", "posterior", "check", "plot"])
+def test_a_folder_that_is_no_run_is_refused(command, tmp_path, capsys):
+    assert main([command, str(tmp_path)]) == 1
+    assert "is not a run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("signal_name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_stops_and_resume_goes_on_to_the_same_weights(tmp_path, signal_name, status):
+    words = ["--max-steps", "12", "--log-every", "1", "--no-baseline", "--limit", "40"]
+    words += ["--length", "4", "--quiet", "--draws", "2", "--model.decoder_hidden_dim", "16"]
+    straight, cut = tmp_path / "straight", tmp_path / "cut"
+    assert main(["fit", "sta", "--out", str(straight), *words]) == 0
+    rows, append = [], CsvLog.append
+
+    def stop_at_five(self, row):
+        rows.append(row)
+        append(self, row)
+        if len(rows) == 5:
+            os.kill(os.getpid(), getattr(signal, signal_name))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CsvLog, "append", stop_at_five)
+        assert main(["fit", "sta", "--out", str(cut), *words]) == status
+    assert main(["resume", str(cut), "--quiet"]) == 0
+    first, second = Run.load(straight), Run.load(cut)
+    for part in ("model", "guide"):
+        ours, theirs = getattr(first, part).state_dict(), getattr(second, part).state_dict()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert (cut / "report.json").read_text() == (straight / "report.json").read_text()
+
+
+def test_print_config_is_a_file_that_fit_takes(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["fit", "sta", "--print_config", *SMALL[:-1], "16"])
+    path = tmp_path / "config.yaml"
+    path.write_text(capsys.readouterr().out)
+    assert main(["fit", "sta", "--config", str(path), "--out", str(tmp_path / "run")]) == 0
+    assert Run.load(tmp_path / "run").settings["fit"]["max_steps"] == 3
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert main(["fit", "sta", "--out", str(tmp_path / "file" / "run"), *SMALL]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_list_names_every_model(capsys):

@@ -1,6 +1,6 @@
 """Sequences of images with what is known of how they were made, and readers of published files."""
 
-from .catalogue import SOURCES, load_images, open_data
+from .catalogue import SOURCES, load_images, open_data, sources
 from .digits import digits
 from .folders import images_from
 from .idx import read_idx
@@ -49,6 +49,7 @@ __all__ = [
     "render_accumulated",
     "render_once",
     "shapes3d",
+    "sources",
     "sprites",
     "sticky_spikes",
     "two_dsprites",
