@@ -364,7 +364,7 @@ def _read_weights(path: Path, dtypes: list[str] | None) -> dict[str, Tensor]:
 
 
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:
-    columns = list(dict.fromkeys(name for row in history for name in row)) or ["step"]
+    columns = list(dict.fromkeys(name for row in history for name in row))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()

@@ -36,13 +36,14 @@ def registered(**sizes):
 
 
 class Part(nn.Module):
-    """A module that is not registered, with a tied parameter and buffers of several kinds."""
+    """A module that is not registered, with a tied parameter and buffers of all kinds."""
 
     def __init__(self):
         super().__init__()
         self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
         self.second.weight = self.first.weight
         self.register_buffer("count", torch.tensor([3, 4]))
+        self.register_buffer("turned", torch.arange(6.0).reshape(2, 3).T)
         self.register_buffer("unsaved", torch.ones(2), persistent=False)
 
 
@@ -100,7 +101,7 @@ def test_a_run_comes_back_equal(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "history", [[], [{}, {"a": 1.0}, {}], [{"b": math.inf}, {'a, "b"\n': -0.0}]]
+    "history", [[], [{}], [{}, {"a": 1.0}, {}], [{"b": math.inf}, {'a, "b"\n': -0.0}]]
 )
 def test_rows_of_the_history_may_have_any_columns(run, tmp_path, history):
     run.history = history
@@ -116,10 +117,21 @@ def test_numbers_of_any_precision_come_back_as_they_were(tmp_path, dtype, make):
     assert {b.dtype for b in loaded.model.buffers()} == {b.dtype for b in run.model.buffers()}
 
 
-def test_parts_of_different_precision_come_back_as_they_were(tmp_path):
+@pytest.mark.parametrize("doubled", ["first", "turned"])
+def test_parts_of_different_precision_come_back_as_they_were(tmp_path, doubled):
     run = Run(*unregistered())
-    run.model.first.double()
-    assert equal(Run.load(run.save(tmp_path), unregistered()), run)
+    setattr(run.model, doubled, getattr(run.model, doubled).double())
+    loaded = Run.load(run.save(tmp_path), unregistered())
+    assert equal(loaded, run)
+    assert loaded.model.unsaved.dtype == torch.float32
+
+
+def test_integers_do_not_stand_for_floats(tmp_path):
+    Run(*unregistered()).save(tmp_path)
+    pair = unregistered()
+    pair[0].count = pair[0].count.float()
+    with pytest.raises(RunError, match=r"has model\.count of torch\.int64, not torch\.float32"):
+        Run.load(tmp_path, pair)
 
 
 def test_an_unregistered_pair_receives_the_weights(tmp_path):
@@ -172,6 +184,13 @@ def test_runs_of_every_schema_load_with_the_numbers_they_were_saved_with(schema)
     assert {name: t.flatten().tolist() for name, t in weights(run).items()} == expected["weights"]
     assert run.history == expected["history"]
     assert run.settings == expected["settings"]
+
+
+def test_a_run_of_which_the_last_step_of_saving_was_cut_off_is_a_run(run, tmp_path):
+    run.save(tmp_path / "run" / ".pending")
+    with pytest.raises(RunError, match="holds a run already"):
+        begin_run(tmp_path / "run", run.model, run.guide, {}, False)
+    assert equal(Run.load(tmp_path / "run"), run)
 
 
 def test_saving_again_replaces_and_leaves_nothing_half_written(run, tmp_path):
@@ -286,6 +305,27 @@ def test_a_description_in_another_form_is_refused(tmp_path, content):
         Run.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"a",
+        b"a,a\n1,2\n",
+        b"a\none\n",
+        b"a\n1,2\n",
+        b"a,b\n1\n",
+        b'a\n"1\n',
+        b"a\n1\n2",
+        b"\xff\n",
+    ],
+)
+def test_a_history_in_another_form_is_refused(run, tmp_path, content):
+    files = contents(run.save(tmp_path)) | {"history.csv": content}
+    seal(tmp_path, {n: lambda path, text=text: path.write_bytes(text) for n, text in files.items()})
+    with pytest.raises(RunError, match=r"history\.csv is damaged"):
+        Run.load(tmp_path)
+
+
 @pytest.mark.parametrize("schema", [None, 0, -1, "2", 2.0, True, [2]])
 def test_a_schema_that_never_was_is_refused(schema):
     with pytest.raises(RunError, match="expected 1 to"):
@@ -336,7 +376,10 @@ def test_sizes_that_do_not_fit_the_weights_are_refused_before_they_are_allocated
     described = json.loads((run.save(tmp_path) / "config.json").read_text())
     size = {"model": "latent_dim", "guide": "hidden_dim"}[part]
     sealed_again(tmp_path, **{part: described[part] | {size: 10**9}})
-    with little_memory(), pytest.raises(RunError, match=r"of shape .* not \(.*10{9}"):
+    with (
+        little_memory(),
+        pytest.raises(RunError, match=r"^model\.safetensors .* of shape .* not \(.*10{9}"),
+    ):
         Run.load(tmp_path)
 
 
@@ -395,3 +438,4 @@ def test_a_description_names_versions_and_classes(run):
     other = describe_run(*unregistered(), {}, "training")
     assert (other["entry"], other["model"], other["guide"]) == (None, None, None)
     assert other["classes"]["guide"] == f"{__name__}:Part"
+    assert other["dtypes"] == ["float32", "int64"]
