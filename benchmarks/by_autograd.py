@@ -85,9 +85,15 @@ class AllAtOnceFlow(AutogradFlow):
 class PlainModel(PyroModule):
     """Sparse transformation analysis as one would first write it: a site for each frame."""
 
-    def __init__(self, image_shape: tuple[int, int, int], num_fields: int, latent_dim: int) -> None:
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        num_fields: int,
+        latent_dim: int,
+        method: str = "dopri5",
+    ) -> None:
         super().__init__()
-        self.num_fields, self.latent_dim = num_fields, latent_dim
+        self.num_fields, self.latent_dim, self.method = num_fields, latent_dim, method
         self.potential = PotentialField(num_fields, latent_dim)
         self.rotational = RotationalField(num_fields, latent_dim)
         self.decoder = ImageDecoder(latent_dim, image_shape, 256)
@@ -99,7 +105,7 @@ class PlainModel(PyroModule):
             lambda time, z: flow.velocity(z, time, speed),
             latent,
             span,
-            method="dopri5",
+            method=self.method,
             rtol=1e-5,
             atol=1e-5,
         )

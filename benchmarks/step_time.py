@@ -137,11 +137,11 @@ def our_step(config: SparseTransformation.Config, images: Tensor) -> Step:
     return step
 
 
-def plain_step(images: Tensor) -> Step:
+def plain_step(images: Tensor, method: str = "dopri5") -> Step:
     sizes = IMAGE_SHAPE, NUM_FIELDS, LATENT_DIM
     warnings.filterwarnings("ignore", message="drift was not registered")  # it is a constant
     inference = pyro.infer.SVI(
-        PlainModel(*sizes),
+        PlainModel(*sizes, method),
         PlainGuide(*sizes),
         pyro.optim.Adam({"lr": 1e-3}),
         pyro.infer.Trace_ELBO(),

@@ -137,7 +137,7 @@ def _own(gradient: Tensor | None, parameter: Tensor, taken: set[int]) -> Tensor 
 
 def _in_one_line(error: Exception) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return ": ".join([type(error).__name__, *lines[:1]])[:200]
+    return " ".join([f"{type(error).__name__}:", *lines[:2]])[:200]
 
 
 def compile_networks(model: nn.Module, guide: nn.Module, *, backend: str = "inductor") -> None:
@@ -178,7 +178,8 @@ def _compile(network: nn.Module, backend: str) -> None:
 def _networks(module: nn.Module) -> Iterator[nn.Module]:
     for child in module.children():
         layers = list(child.modules())
-        if not all(type(layer).__module__.startswith("torch.nn.") for layer in layers):
+        ours = not all(type(layer).__module__.startswith("torch.nn.") for layer in layers)
+        if ours or isinstance(child, nn.ModuleList | nn.ModuleDict):  # these cannot be called
             yield from _networks(child)
         elif len(layers) > 1:
             yield child

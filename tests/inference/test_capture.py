@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
+import pyro
 import pytest
 import torch
 from torch import Tensor, nn
@@ -152,11 +153,12 @@ def test_results_are_detached_and_leave_the_parameters_alone() -> None:
     objective = autoencoder()
     state = {name: x.clone() for name, x in objective.state_dict().items()}
     captured = Captured(objective, backend="eager")
-    loss, terms = captured(images(3))
-    assert not loss.requires_grad
-    assert not terms.requires_grad
+    for count in (3, 2):  # with a graph and without
+        loss, terms = captured(images(count))
+        assert not loss.requires_grad
+        assert not terms.requires_grad
     assert all(torch.equal(x, state[name]) for name, x in objective.state_dict().items())
-    assert [p for p in objective.parameters() if p.requires_grad]
+    assert all(parameter.requires_grad for parameter in objective.parameters())
 
 
 class Counting(nn.Module):
@@ -220,15 +222,20 @@ class Branching(nn.Module):
         return loss, loss.detach().reshape(1)
 
 
+def no_compiler(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+    raise FileNotFoundError("g++")
+
+
 @pytest.mark.parametrize(
     ("make", "backend", "reason"),
     [
         (Branching, "eager", "DataDependent"),
         (Quadratic, "none such", "InvalidBackend: .*none such"),
+        (Quadratic, no_compiler, r"FileNotFoundError: g\+\+"),
     ],
 )
 def test_what_cannot_be_captured_runs_as_written_and_says_so_once(
-    make: Callable[[], nn.Module], backend: str, reason: str
+    make: Callable[[], nn.Module], backend: Any, reason: str
 ) -> None:
     objective = make()
     captured = Captured(objective, backend=backend)
@@ -267,6 +274,14 @@ class Mistaken(nn.Module):
 def test_errors_of_the_objective_come_out_as_they_are() -> None:
     with pytest.raises(ConfigError, match="Only one site"):
         Captured(Mistaken(), backend="eager")({"x": torch.rand(3)})
+
+
+def test_models_are_captured_whether_pyro_validates_or_not() -> None:
+    objective = autoencoder()
+    captured = Captured(objective, backend="eager")
+    with pyro.validation_enabled(True):
+        captured(images(3))
+    assert not captured.eager
 
 
 def test_a_captured_step_that_diverges_is_not_finite() -> None:
@@ -372,6 +387,23 @@ def test_networks_are_compiled_in_place_and_compute_the_same() -> None:
     assert torch.equal(by_autograd(objective, batch)[0], expected)
     assert set(objective.state_dict()) == names
     assert len(seen) == 3, "decoder, encoder of frames, comparison of neighbours"
+
+
+@quiet
+def test_there_may_be_many_networks() -> None:
+    seen: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        seen.append(1)
+        return graph.forward
+
+    networks = nn.ModuleList(nn.Sequential(nn.Linear(3, 3), *[nn.Tanh()] * n) for n in range(1, 13))
+    program = nn.Identity()
+    program.networks = networks
+    compile_networks(program, nn.Identity(), backend=backend)
+    for network in networks:
+        network(torch.rand(2, 3))
+    assert len(seen) == len(networks)
 
 
 @quiet

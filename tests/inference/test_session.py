@@ -9,7 +9,7 @@ import torch
 from mutoscope.inference import fit
 from mutoscope.zoo.errors import ConfigError
 
-from .toy import WithHeldOut, equal, toy_data, toy_pair, weights
+from .toy import ToyGuide, ToyModel, WithHeldOut, equal, toy_data, toy_pair, weights
 
 OPTIONS = {"batch_size": 16, "log_every": 5, "progress": False}
 
@@ -173,3 +173,26 @@ def test_a_double_precision_model_stays_double():
     data = {"data": toy_data()["data"].double()}
     fit(*pair, data, **OPTIONS, max_steps=5)
     assert all(p.dtype == torch.float64 for module in pair for p in module.parameters())
+
+
+def test_compiled_training_gives_the_numbers_of_plain_training():
+    runs = [
+        fit(*toy_pair(), toy_data(), **OPTIONS, max_steps=20, compile=compiled)
+        for compiled in (False, True)
+    ]
+    elbos = [[row["elbo"] for row in run.history] for run in runs]
+    assert elbos[0] == pytest.approx(elbos[1], rel=1e-4)
+
+
+def test_what_cannot_be_captured_trains_all_the_same_after_a_warning():
+    class Reading(ToyModel):
+        def forward(self, data=None, *, size=None):
+            assert bool(self.slope.isfinite())  # reads the device: no graph can hold that
+            return super().forward(data, size=size)
+
+    torch.manual_seed(0)
+    model = Reading()
+    with pytest.warns(UserWarning, match="cannot be one graph"):
+        run = fit(model, ToyGuide(model), toy_data(), **OPTIONS, max_steps=20, compile=True)
+    plain = fit(*toy_pair(), toy_data(), **OPTIONS, max_steps=20)
+    assert run.history[-1]["elbo"] == pytest.approx(plain.history[-1]["elbo"], rel=1e-4)

@@ -179,6 +179,24 @@ def test_adjoint_gradients_equal_plain_ones(method: Method, latent: Tensor, spee
         assert plain.norm() > 0
 
 
+@pytest.mark.parametrize("method", ["euler", "midpoint", "rk4"])
+def test_what_the_adjoint_keeps_does_not_grow_with_steps(
+    method: Method, latent: Tensor, speed: Tensor
+) -> None:
+    field = PotentialField(K, D, 8).double()
+
+    def kept(steps: int, *, adjoint: bool) -> int:
+        saved: list[Tensor] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x), lambda x: x):
+            transport(
+                field.flow(), latent, speed, method=method, steps_per_frame=steps, adjoint=adjoint
+            )
+        return len(saved)
+
+    assert kept(2, adjoint=True) == kept(8, adjoint=True)
+    assert kept(2, adjoint=False) < kept(8, adjoint=False)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("method", METHODS)
