@@ -12,7 +12,7 @@ from torch.utils.data import default_collate
 
 from ..zoo.errors import DataError
 
-__all__ = ["Shuffle", "Split", "Tensors", "as_split", "held_in_memory", "like"]
+__all__ = ["Shuffle", "Split", "Tensors", "as_split", "count_of", "held_in_memory", "like"]
 
 # Splits up to this size are rendered once and kept, which makes a step of a small model twice as
 # fast; larger ones are rendered batch by batch.
@@ -50,16 +50,39 @@ def as_split(data: Any) -> Split:  # noqa: ANN401 - see `fit`
             f"Found data of type {type(data).__name__}; expected a data set, a split with "
             "`batch(indices)`, or a mapping of named tensors such as {'images': tensor}."
         )
-    if len(split) == 0:
+    if count_of(split) == 0:
         raise DataError("The data set is empty: there is nothing to learn from.")
+    if not isinstance(split, Tensors):
+        rows = len(Tensors(split.batch(torch.arange(1))))
+        if rows != 1:
+            raise DataError(
+                f"Asked for a batch of one, {type(data).__name__} gave {rows} rows; expected one "
+                "for each index. Let `batch` choose along the first axis."
+            )
     return split
+
+
+def count_of(data: Any) -> int:  # noqa: ANN401 - see `fit`
+    """Return the number of data.
+
+    Raises:
+        DataError: They have none.
+    """
+    try:
+        return len(data)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{type(data).__name__} does not say how many data it holds ({error}). Give it a "
+            "`__len__` that does."
+        ) from error
 
 
 def like(batch: Mapping[str, Tensor], parameter: Tensor) -> dict[str, Tensor]:
     """Return a batch on the device of a parameter; real numbers take on its dtype."""
+    known = {name: tensor.detach() for name, tensor in batch.items()}
     return {
         name: tensor.to(parameter) if tensor.is_floating_point() else tensor.to(parameter.device)
-        for name, tensor in batch.items()
+        for name, tensor in known.items()
     }
 
 
@@ -94,12 +117,22 @@ class Tensors:
     """Named tensors with a common first axis, as a split."""
 
     def __init__(self, tensors: Mapping[str, Any]) -> None:
+        if not isinstance(tensors, Mapping):
+            raise DataError(
+                f"Found a batch of type {type(tensors).__name__}; expected tensors by name, such "
+                "as {'images': tensor}."
+            )
         if not tensors:
             raise DataError("The data set is empty: it holds no tensor.")
         for name, tensor in tensors.items():
-            if not isinstance(tensor, Tensor) or tensor.ndim == 0:
+            if not isinstance(name, str) or name == "size":
                 raise DataError(
-                    f"{name!r} is a {type(tensor).__name__}; expected a tensor whose first axis is "
+                    f"Found a tensor called {name!r}. Tensors are arguments of the model by their "
+                    "names, beside `size`, the number of all data. Choose another name."
+                )
+            if not _has_rows(tensor):
+                raise DataError(
+                    f"{name!r} is a {_named(tensor)}; expected a dense tensor whose first axis is "
                     "that of the data. Convert arrays with torch.as_tensor."
                 )
         lengths = {name: len(tensor) for name, tensor in tensors.items()}
@@ -118,14 +151,35 @@ class Tensors:
         return {name: tensor[indices.to(tensor.device)] for name, tensor in self.tensors.items()}
 
 
+def _has_rows(tensor: object) -> bool:
+    """Tell whether this is a tensor whose rows can be read."""
+    if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided:
+        return False
+    return not tensor.is_meta and not tensor.is_nested and tensor.ndim > 0
+
+
+def _named(found: object) -> str:
+    """Return the type of something, and what kind of tensor it is."""
+    if not isinstance(found, Tensor):
+        return type(found).__name__
+    return f"{found.ndim}-dimensional tensor of layout {found.layout} on {found.device}"
+
+
 class _Items:
     """A map-style data set whose items are mappings, as a split."""
 
     def __init__(self, items: Any) -> None:  # noqa: ANN401 - any map-style data set
         self.items = items
-        if len(items) and not isinstance(items[0], Mapping):
+        try:
+            first = items[0] if count_of(items) else {}
+        except (LookupError, TypeError) as error:
             raise DataError(
-                f"Items of the data set are of type {type(items[0]).__name__}; expected named "
+                f"{type(items).__name__} has no item 0 ({type(error).__name__}: {error}); expected "
+                "a data set whose items 0, 1, … are named tensors such as {'images': tensor}."
+            ) from error
+        if not isinstance(first, Mapping):
+            raise DataError(
+                f"Items of the data set are of type {type(first).__name__}; expected named "
                 "tensors such as {'images': tensor}: their names are the model's arguments."
             )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from ..zoo.errors import Interrupted, MutoscopeError
+from ..zoo.errors import ConfigError, Interrupted, MutoscopeError
 
 if TYPE_CHECKING:
     from ..guides.registry import Entry
@@ -19,6 +20,7 @@ _ON_MODELS = {
     "fit": "train a model and report what it learned",
 }
 _DEFAULT_OUT = "runs/latest"
+_NO_MEMORY = re.compile("allocate memory|out of memory|Storage size calculation overflowed")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,9 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     words = [_with_underscores(word) for word in given]
     try:
-        _check_config_file(words)
-        chosen = _parser(words).parse_args(words)
-        _run(chosen)
+        _run(_parsed(words))
     except Interrupted as stopped:
         sys.stderr.write(f"mutoscope: {stopped}\n")
         return 128 + stopped.signal
@@ -45,6 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         sys.stderr.write(f"mutoscope: {error.strerror or error}: {error.filename or ''}\n")
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
+            raise
+        sys.stderr.write(f"mutoscope: not enough memory. Make the sizes smaller: {error}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("mutoscope: interrupted.\n")
@@ -58,6 +63,14 @@ def _with_underscores(word: str) -> str:
     return (
         name.replace("-", "_").replace("__", "--", 1) + equals + value if word[:2] == "--" else word
     )
+
+
+def _parsed(words: Sequence[str]) -> Any:  # noqa: ANN401 - a jsonargparse namespace
+    _check_config_file(words)
+    try:
+        return _parser(words).parse_args(words)
+    except UnicodeError as error:
+        raise ConfigError(f"A file that --model or --guide names is no text: {error}.") from error
 
 
 def _parser(words: Sequence[str]) -> Any:  # noqa: ANN401 - jsonargparse carries no types

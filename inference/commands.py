@@ -47,13 +47,16 @@ def describe(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse n
     from .describe import describe as described
 
     data = _options(DataOptions, words).open(seed=0)
-    pair = build(Entry.named(entry), data, dict(vars(words.model)), dict(vars(words.guide)), seed=0)
+    pair = build(Entry.named(entry), data, _part(words.model), _part(words.guide), seed=0)
     batch = data.train.batch(torch.arange(min(4, len(data.train))))
     _console().print(described(*pair, batch, size=len(data.train)).table())
 
 
 def fit(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse namespace
     """Train a model and report what it learned."""
+    for name, kind in (("out", str), ("draws", int)):
+        if not isinstance(words[name], kind):
+            raise ConfigError(f"Found {name}={words[name]!r}, expected {kind.__name__}.")
     folder = Path(words.out)
     if folder.is_file():
         raise ConfigError(f"--out {folder} is a file. Choose a folder.")
@@ -67,8 +70,8 @@ def fit(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse namesp
         entry=entry,
         data=_options(DataOptions, words),
         options=_options(FitOptions, words),
-        model=dict(vars(words.model)),
-        guide=dict(vars(words.guide)),
+        model=_part(words.model),
+        guide=_part(words.guide),
         draws=words.draws,
         baseline=not words.no_baseline,
     ).run(folder, quiet=words.quiet)
@@ -95,6 +98,7 @@ def posterior(folder: str, *, draws: int = 200, seed: int = 0, out: str | None =
     """
     from .report import write_posterior
 
+    _check_seed(seed)
     run, split = _run_and_data(folder)
     idata = run.posterior(split, draws=draws, seed=seed)
     path = Path(folder) / "posterior.nc" if out is None else Path(out)
@@ -118,6 +122,7 @@ def check(folder: str, *, particles: int = 500, seed: int = 0) -> None:
 
     from .metrics import elbo_and_iwae, importance_log_weights
 
+    _check_seed(seed)
     run, split = _run_and_data(folder, most=64)
     weights = importance_log_weights(
         run.model, run.guide, split.observations, particles=particles, seed=seed
@@ -143,6 +148,7 @@ def plot(folder: str, *, draws: int = 100, seed: int = 0) -> None:
     """
     from .pictures import draw_pictures
 
+    _check_seed(seed)
     run, split = _run_and_data(folder)
     figures = Path(folder) / "figures"
     idata = run.posterior(split, draws=draws, seed=seed)
@@ -163,6 +169,11 @@ def cite(run: str) -> None:
     )
 
 
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**63:
+        raise ConfigError(f"Found seed={seed}, expected a whole number from 0 to 2^63 - 1.")
+
+
 def _run_and_data(folder: str, most: int = _MOST_DATA) -> tuple[Run, Any]:
     """Return a run, and the held-out data of the set that it was trained on."""
     run = Run.load(folder)
@@ -177,6 +188,11 @@ def _run_and_data(folder: str, most: int = _MOST_DATA) -> tuple[Run, Any]:
 
 def _options(kind: type[AbstractConfig], chosen: Any) -> Any:  # noqa: ANN401 - any configuration
     return kind.from_dict({field.name: chosen[field.name] for field in fields(kind)})
+
+
+def _part(chosen: Any) -> dict[str, Any]:  # noqa: ANN401 - a jsonargparse namespace
+    """Return the options of a model or guide, without the parser's note of a file they are from."""
+    return {name: value for name, value in vars(chosen).items() if name != "__path__"}
 
 
 def _console() -> Console:

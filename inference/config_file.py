@@ -42,10 +42,9 @@ def check_config_file(
         raise ConfigError(f"--config {path} does not exist.")
     try:
         found = yaml.safe_load(Path(path).read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {path} is neither YAML nor JSON: {error}") from error
-    if not isinstance(found, Mapping):
-        raise ConfigError(f"--config {path} holds {type(found).__name__}, expected named options.")
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        cause = " ".join(str(error).split())
+        raise ConfigError(f"--config {path} is neither YAML nor JSON: {cause}") from error
     known = [field.name for kind in options for field in fields(kind)]
     _check(path, found, [*known, *others, "model", "guide"])
     for part in ("model", "guide"):
@@ -53,7 +52,9 @@ def check_config_file(
         _check(f"{path}, {part}", found.get(part) or {}, [field.name for field in fields(kind)])
 
 
-def _check(where: str, found: Mapping[str, object], known: Sequence[str]) -> None:
+def _check(where: str, found: object, known: Sequence[str]) -> None:
+    if not isinstance(found, Mapping):
+        raise ConfigError(f"--config {where} holds {type(found).__name__}, expected named options.")
     for key in found:
         if key not in known:
             raise ConfigError(unknown_key(f"--config {where}", key, known))

@@ -12,11 +12,11 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from ..zoo.errors import ConfigError, DataError
-from .batches import Split, Tensors, as_split, held_in_memory, like
+from ..zoo.errors import ConfigError, DataError, MutoscopeError
+from .batches import Split, Tensors, as_split, count_of, held_in_memory, like
 from .checkpoint import drop_checkpoint
 from .describe import describe
-from .loggers import Logger, open_loggers
+from .loggers import Logger, as_loggers, open_loggers
 from .options import FitOptions
 from .run import Run, begin_run, build_pair, read_unfinished
 from .session import Record, Session
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["FitOptions", "fit", "resume"]
 
 _CHUNK = 1024
+_KINDS = {"options": FitOptions, "out": str | Path, "notes": dict}
 _MAY_CHANGE = {"max_steps", "max_epochs", "patience", "log_every", "checkpoint_seconds"}
 
 
@@ -80,10 +81,11 @@ def fit(
         RunError: The folder holds a run already, or cannot be written to.
         Interrupted: A signal asked to stop, and all is saved in `out`.
     """
+    _check_arguments(options=options, out=out, notes=notes)
     options = FitOptions.from_dict(asdict(options or FitOptions()) | overrides)
     settings = {**(notes or {}), "fit": options.to_dict()}
     folder = None if out is None else Path(out)
-    task = _Task(model, guide, options, settings, folder, progress, tuple(loggers))
+    task = _Task(model, guide, options, settings, folder, progress, as_loggers(loggers))
     return task.run(data, begin=lambda: begin_run(folder, model, guide, settings, overwrite))
 
 
@@ -122,8 +124,19 @@ def resume(
         )
     options = FitOptions.from_dict(settings["fit"] | overrides)
     settings = settings | {"fit": options.to_dict()}
-    task = _Task(model, guide, options, settings, Path(folder), progress, tuple(loggers))
+    task = _Task(model, guide, options, settings, Path(folder), progress, as_loggers(loggers))
     return task.run(data, begin=None)
+
+
+def _check_arguments(**given: object) -> None:
+    for name, value in given.items():
+        kind: Any = _KINDS[name]
+        if value is not None and not isinstance(value, kind):
+            raise ConfigError(
+                f"Found {name} of type {type(value).__name__}; expected "
+                f"{getattr(kind, '__name__', kind)}. Single options are keywords of their own, "
+                "such as max_steps=1000."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +200,7 @@ class _Task:
     ) -> Record:
         kept = held_in_memory(train, fabric.device, self.options.data_device)
         training = Training(fabric, self.model, self.guide, kept, self.options)
-        scored = {} if held_out is None else training.held_out(held_out)
+        scored = {} if held_out is None else _scored(training, held_out)
         if begin is not None and fabric.is_global_zero:
             begin()
         wanted = (*self.loggers, *self.options.loggers)
@@ -200,7 +213,7 @@ class _Task:
     def _splits(self, data: Any) -> tuple[Split, Split | None]:  # noqa: ANN401 - see `fit`
         train = as_split(getattr(data, "train", data))
         held_out = getattr(data, "validation", None)
-        held_out = as_split(held_out) if held_out is not None and len(held_out) else None
+        held_out = as_split(held_out) if held_out is not None and count_of(held_out) else None
         for split in (train, held_out):
             _check(self.model, split)
         if held_out is None and (self.options.patience is not None or self.options.keep == "best"):
@@ -211,6 +224,23 @@ class _Task:
         return train, held_out
 
 
+def _scored(training: Training, held_out: Split) -> dict[str, Tensor]:
+    """Return the held-out data that are scored, once the first of them have been."""
+    batch = training.held_out(held_out)
+    try:
+        training.score({name: tensor[:2] for name, tensor in batch.items()})
+    except MutoscopeError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:
+        found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in batch.items()}
+        reason = str(error).split("Trace Shapes:")[0].strip()
+        raise DataError(
+            f"Found held-out data {found} that cannot be scored, though training data can: "
+            f"{reason}. Give both the same names, types and shapes."
+        ) from error
+    return batch
+
+
 def _first(count: int, split: Split) -> Tensor:
     return torch.arange(min(count, len(split)))
 
@@ -219,7 +249,8 @@ def _digest(split: Split) -> str:
     """Return what tells data sets apart: how many data, and what the first ones are."""
     found = hashlib.sha256(str(len(split)).encode())
     for name, tensor in sorted(split.batch(_first(16, split)).items()):
-        found.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        content = tensor.detach().cpu().contiguous().view(torch.uint8)  # NumPy has no bfloat16
+        found.update(name.encode() + content.numpy().tobytes())
     return found.hexdigest()[:16]
 
 
@@ -245,7 +276,7 @@ def _launched(options: FitOptions) -> Fabric:
             strategy=options.strategy,
             precision=options.precision,
         )
-    except (ValueError, RuntimeError, TypeError) as error:
+    except (ValueError, RuntimeError, TypeError, ImportError) as error:
         raise ConfigError(
             f"Training cannot run on accelerator={options.accelerator!r}, "
             f"devices={options.devices}, strategy={options.strategy!r}, "

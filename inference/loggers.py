@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ..zoo.errors import ConfigError
 
-__all__ = ["CsvLog", "Logger", "open_loggers"]
+__all__ = ["CsvLog", "Logger", "as_loggers", "open_loggers"]
 
 
 class Logger(Protocol):
@@ -43,6 +43,25 @@ class CsvLog:
             if first:
                 writer.writeheader()
             writer.writerow(dict(row))
+
+
+def as_loggers(wanted: Sequence[str | Logger]) -> tuple[str | Logger, ...]:
+    """Return loggers that were asked for, not open yet.
+
+    Raises:
+        ConfigError: They are no sequence of names and objects with `log_metrics`.
+    """
+    several = isinstance(wanted, Sequence) and not isinstance(wanted, str)
+    if not several or not all(map(_is_logger, wanted)):
+        raise ConfigError(
+            f"Found loggers={wanted!r}; expected a list of names ('tensorboard', 'wandb') and of "
+            "objects with `log_metrics(metrics, step)`."
+        )
+    return tuple(wanted)
+
+
+def _is_logger(each: object) -> bool:
+    return isinstance(each, str) or callable(getattr(each, "log_metrics", None))
 
 
 def open_loggers(

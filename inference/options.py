@@ -104,6 +104,7 @@ class FitOptions(AbstractConfig):
         for name in ("beta", "free_bits", "weight_decay", "checkpoint_seconds", "warmup_steps"):
             self.require(getattr(self, name) >= 0, name, "zero or positive")
         self.require(0 <= self.seed < 2**63, "seed", "between 0 and 2^63")
+        self.require(self.accumulate <= self.batch_size, "accumulate", "at most batch_size")
 
     def steps(self, count: int) -> int:
         """Return the number of steps of training on `count` data."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-import math
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -56,12 +56,19 @@ class AbstractConfig:
         """Build a configuration from JSON values (lists become tuples).
 
         Raises:
-            ConfigError: A key is unknown; the message names the nearest known one.
+            ConfigError: A key is unknown, and the message names the nearest known one; or one that
+                has no default is missing.
         """
-        known = [f.name for f in dataclasses.fields(cls)]
+        if not isinstance(values, Mapping):
+            found = type(values).__name__
+            raise ConfigError(f"{cls.__qualname__}: found {found}, expected values by name.")
+        known = {field.name: field for field in dataclasses.fields(cls)}
         for key in values:
             if key not in known:
-                raise ConfigError(unknown_key(cls.__qualname__, key, known))
+                raise ConfigError(unknown_key(cls.__qualname__, key, [*known]))
+        for name, field in known.items():
+            if name not in values and field.default is field.default_factory is dataclasses.MISSING:
+                raise ConfigError(f"{cls.__qualname__}: {name} is missing and has no default.")
         return cls(**{key: _tuples(value) for key, value in values.items()})
 
 
@@ -80,7 +87,7 @@ def _matches(value: object, expected: Any) -> bool:  # noqa: ANN401 - any annota
     """Tell whether `value` is an instance of the annotation `expected`."""
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
     if origin is typing.Literal:
-        return value in arguments
+        return any(type(value) is type(option) and value == option for option in arguments)
     if origin in (types.UnionType, typing.Union):
         return any(_matches(value, option) for option in arguments)
     if origin is tuple:
@@ -91,9 +98,9 @@ def _matches(value: object, expected: Any) -> bool:  # noqa: ANN401 - any annota
         return len(value) == len(arguments) and all(map(_matches, value, arguments))
     if expected is float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and math.isfinite(typing.cast(float, value))
+        return is_number and abs(typing.cast(float, value)) <= sys.float_info.max
     if expected is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
     return isinstance(value, expected)
 
 
