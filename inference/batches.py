@@ -104,7 +104,7 @@ def held_in_memory(split: Split, device: torch.device, where: str = "auto") -> S
     size = len(split) * sum(x.numel() * x.element_size() for x in first.values())
     room = _KEEP_BYTES
     if device.type == "cuda":
-        room = torch.cuda.mem_get_info(device)[0] // 2
+        room = min(room, torch.cuda.mem_get_info(device)[0] // 2)
     if where == "auto" and size > room:
         return split
     if not isinstance(split, Tensors):

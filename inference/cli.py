@@ -20,7 +20,9 @@ _ON_MODELS = {
     "fit": "train a model and report what it learned",
 }
 _DEFAULT_OUT = "runs/latest"
-_NO_MEMORY = re.compile("allocate memory|out of memory|Storage size calculation overflowed")
+_NO_MEMORY = re.compile(
+    "allocate memory|out of memory|size calculation overflowed|multiplication overflow"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

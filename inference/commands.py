@@ -99,9 +99,11 @@ def posterior(folder: str, *, draws: int = 200, seed: int = 0, out: str | None =
     from .report import write_posterior
 
     _check_seed(seed)
+    path = Path(folder) / "posterior.nc" if out is None else Path(out)
+    if path.is_dir():
+        raise ConfigError(f"--out {path} is a folder. Name a file, such as posterior.nc in it.")
     run, split = _run_and_data(folder)
     idata = run.posterior(split, draws=draws, seed=seed)
-    path = Path(folder) / "posterior.nc" if out is None else Path(out)
     write_posterior(idata, path)
     console = _console()
     for name, array in idata["posterior"].data_vars.items():

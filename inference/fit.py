@@ -18,7 +18,7 @@ from .checkpoint import drop_checkpoint
 from .describe import describe
 from .loggers import Logger, as_loggers, open_loggers
 from .options import FitOptions
-from .run import Run, begin_run, build_pair, read_unfinished
+from .run import Run, begin_run, build_pair, note_settings, read_unfinished
 from .session import Record, Session
 from .training import Training
 
@@ -153,11 +153,12 @@ class _Task:
 
     def run(self, data: Any, *, begin: Callable[[], None] | None) -> Run:  # noqa: ANN401
         """Train from the beginning, or from the checkpoint if there is no `begin`."""
-        if self.options.restarts > 1 and not hasattr(self.model, "config"):
-            raise ConfigError(
-                f"restarts={self.options.restarts} builds the pair again from its configurations, "
-                f"but {type(self.model).__name__} has no `config`. Give it one, or use restarts=1."
-            )
+        for module in (self.model, self.guide):
+            if self.options.restarts > 1 and not hasattr(module, "config"):
+                raise ConfigError(
+                    f"restarts={self.options.restarts} builds the pair again from configurations, "
+                    f"but {type(module).__name__} has no `config`. Give it one, or use restarts=1."
+                )
         train, held_out = self._splits(data)
         parameters = (*self.model.parameters(), *self.guide.parameters())
         trainable = [parameter for parameter in parameters if parameter.requires_grad]
@@ -201,14 +202,21 @@ class _Task:
         kept = held_in_memory(train, fabric.device, self.options.data_device)
         training = Training(fabric, self.model, self.guide, kept, self.options)
         scored = {} if held_out is None else _scored(training, held_out)
-        if begin is not None and fabric.is_global_zero:
-            begin()
         wanted = (*self.loggers, *self.options.loggers)
         loggers = open_loggers(wanted, self.folder, self.settings) if fabric.is_global_zero else []
         session = Session(training, scored, self.folder, loggers)
         if begin is None:
             session.resume()
+        if fabric.is_global_zero:
+            self._note(begin)
         return session.run(progress=self.progress)
+
+    def _note(self, begin: Callable[[], None] | None) -> None:
+        """Write what is known of the run before its next step."""
+        if begin is not None:
+            begin()
+        elif self.folder is not None:
+            note_settings(self.folder, self.model, self.guide, self.settings)
 
     def _splits(self, data: Any) -> tuple[Split, Split | None]:  # noqa: ANN401 - see `fit`
         train = as_split(getattr(data, "train", data))

@@ -161,8 +161,9 @@ class Job:
         entry = Entry.named(self.entry)
         if entry.baseline is None or not self.baseline:
             return None
-        steps = min(_BASELINE_STEPS, self.options.max_steps)
-        options = FitOptions.from_dict(self.options.to_dict() | {"max_steps": steps, "restarts": 1})
+        steps = min(_BASELINE_STEPS, self.options.steps(len(data.train)))
+        plain = {"batch_size": self.options.batch_size, "seed": self.options.seed}
+        options = FitOptions.from_dict(plain | {"max_steps": steps})
         sizes = {name: value for name, value in self.model.items() if name in entry.shared}
         pair = build(Entry.named(entry.baseline), data, sizes, {}, seed=options.seed)
         return fit(*pair, data, options=options, progress=not quiet)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import platform
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ __all__ = [
 
 HISTORY = "history.csv"
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+_FINDINGS = ("report.json", "posterior.nc", "figures", "failure")  # of an earlier run
 
 Pair = tuple[nn.Module, nn.Module]
 
@@ -154,9 +156,24 @@ def begin_run(
             f"{folder} holds a run already. Choose another folder, go on with it by `mutoscope "
             f"resume {folder}`, or overwrite it."
         )
-    text = as_json(describe_run(model, guide, settings, "training"))
+    describe_run(model, guide, settings, "training")  # raises before anything is deleted
     # First, lest the new run ever goes on from the state of the old one.
     drop_checkpoint(folder)
+    for name in _FINDINGS:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    note_settings(folder, model, guide, settings)
+
+
+def note_settings(
+    folder: Path, model: nn.Module, guide: nn.Module, settings: Mapping[str, Any]
+) -> None:
+    """Write the settings of a run that is being trained.
+
+    Raises:
+        RunError: The folder cannot be written to, or the pair could not be saved at the end.
+    """
+    text = as_json(describe_run(model, guide, settings, "training"))
     seal(folder, {_CONFIG: lambda path: path.write_text(text, encoding="utf-8")})
 
 

@@ -37,14 +37,15 @@ def explain_failure(
         return _of_inputs(objective, batch) or _of_computation(objective, batch)
     except MutoscopeError as error:
         return error
-    except (ValueError, RuntimeError, ArithmeticError) as error:
+    except (ValueError, RuntimeError, ArithmeticError, LookupError) as error:
         return f"the loss cannot be computed ({type(error).__name__}: {error})"
 
 
 def _of_inputs(objective: AbstractObjective, batch: Mapping[str, Tensor]) -> str | None:
     for name, tensor in batch.items():
         if not _finite(tensor):
-            rows = (~tensor.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
+            finite = tensor.isfinite().reshape(len(tensor), -1).all(1)
+            rows = (~finite).nonzero().flatten().tolist()
             return f"the data {name!r} hold NaN or infinity in rows {rows[:8]} of the batch"
     for name, parameter in objective.elbo.named_parameters():
         if not _finite(parameter):
@@ -54,7 +55,8 @@ def _of_inputs(objective: AbstractObjective, batch: Mapping[str, Tensor]) -> str
 
 def _of_computation(objective: AbstractObjective, batch: Mapping[str, Tensor]) -> str | None:
     sites = next(_sites_not_finite(objective, batch), None)
-    objective(batch)[0].backward()
+    loss, terms = objective(batch)
+    loss.backward()
     broken = [
         name
         for name, parameter in objective.elbo.named_parameters()
@@ -62,6 +64,9 @@ def _of_computation(objective: AbstractObjective, batch: Mapping[str, Tensor]) -
     ]
     if sites is not None:
         return f"the first that is not finite is {sites}"
+    for name, term in zip(objective.names, terms, strict=True):
+        if name != "elbo" and not _finite(term):
+            return f"every site is finite, but not the term {name!r}"
     if broken:
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
         return f"every site is finite, but not the gradient of {broken[0]!r}{more}"
@@ -89,8 +94,10 @@ def _of_trace(where: str, trace: Any) -> Iterator[str]:  # noqa: ANN401 - a Pyro
         elif is_latent(site) or is_observed(site):
             log_prob = site["fn"].log_prob(site["value"])
             if not _finite(log_prob):
-                rows = (~log_prob.isfinite()).nonzero()[:, -1].unique().tolist()
-                yield f"log p({name}) in the {where} (rows {rows[:8]} of the batch)"
+                places = (~log_prob.isfinite()).nonzero()
+                rows = places[:, -1].unique().tolist() if log_prob.ndim else []
+                which = f" (rows {rows[:8]} of the batch)" if rows else ""
+                yield f"log p({name}) in the {where}{which}"
 
 
 def _finite(value: object) -> bool:
@@ -132,7 +139,8 @@ def replay_failure(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Put a failed step in place again: weights in model and guide, and the noise that it drew.
 
-    Afterwards `Elbo(model, guide)(batch, size=facts["size"])` computes the terms of that step.
+    Afterwards `Elbo(model, guide, particles=facts["particles"])(batch, size=facts["size"])`
+    computes the terms of that step.
 
     Args:
         folder: `failure` in the folder of the run.
@@ -155,5 +163,8 @@ def replay_failure(
         module.load_state_dict(
             {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         )
-    torch.set_rng_state(tensors["noise"][: len(torch.get_rng_state())])
+    noise, host = tensors["noise"], len(torch.get_rng_state())
+    torch.set_rng_state(noise[:host])
+    if len(noise) > host and torch.cuda.is_available():
+        torch.cuda.set_rng_state(noise[host:])
     return {k.removeprefix("batch."): v for k, v in tensors.items() if k[:6] == "batch."}, facts

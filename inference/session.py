@@ -13,8 +13,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ..zoo.errors import Interrupted, RunError
+from ..zoo.errors import Interrupted, RunError, TrainingError
 from .checkpoint import load_checkpoint, save_checkpoint
+from .gradients import over_processes
 from .loggers import CsvLog, Logger
 from .progress import TrainingProgress
 from .run import HISTORY
@@ -72,7 +73,7 @@ class Session:
         self._best: dict[str, Tensor] = {}
         self._rival: dict[str, Tensor] = {}
         self._csv: CsvLog | None = None
-        self._early = training.steps // 5 if self.options.restarts > 1 else 0
+        self._early = max(1, training.steps // 5) if self.options.restarts > 1 else 0
         self._on_host = training.fabric.device.type == "cpu"
 
     def run(self, *, progress: bool) -> Record:
@@ -100,29 +101,38 @@ class Session:
     def _advance(self, request: StopRequest, bar: TrainingProgress) -> None:
         training = self.training
         training.advance()
-        row_ends = not training.step % self.options.log_every or training.step == training.steps
-        if (self._on_host or row_ends) and (moment := training.failure()):
+        row_ends = (
+            not training.step % self.options.log_every
+            or training.step == training.steps
+            or (self._racing() and training.step >= self._early)
+        )
+        signal, due = self._agreed(request, row_ends)
+        if (self._on_host or row_ends or signal) and (moment := training.failure()):
             self._fail(moment)
         if row_ends:
             self._row(bar)
-        if self._must_stop(request, row_ends):
+        if signal or due:
             self._save()
+        if signal:
             raise Interrupted(
                 f"Stopped by a signal after step {training.step} of {training.steps}. All is saved "
                 f"in {self.folder}; go on with `mutoscope resume {self.folder}`.",
-                request.signal,
+                signal,
             )
-        if row_ends and time.monotonic() - self._saved >= self.options.checkpoint_seconds:
-            self._save()
 
-    def _must_stop(self, request: StopRequest, row_ends: bool) -> bool:
-        """Tell whether to stop: processes stop together, at the end of a row."""
+    def _agreed(self, request: StopRequest, row_ends: bool) -> tuple[int, bool]:
+        """Return which signal came, and whether a checkpoint is due.
+
+        Processes agree on both, at the end of a row: each has a clock and signals of its own.
+        """
+        due = row_ends and time.monotonic() - self._saved >= self.options.checkpoint_seconds
         if self.training.fabric.world_size == 1:
-            return request.signal != 0
+            return request.signal, due
         if not row_ends:
-            return False
-        asked = torch.tensor(float(request.signal), device=self.training.fabric.device)
-        return bool(self.training.fabric.all_reduce(asked, reduce_op="sum"))
+            return 0, False
+        both = torch.tensor([request.signal, due], device=self.training.fabric.device)
+        both = over_processes(self.training.fabric, both, "max")
+        return int(both[0]), bool(both[1])
 
     def _row(self, bar: TrainingProgress) -> None:
         """End a row of the history."""
@@ -133,6 +143,7 @@ class Session:
         row = {"step": self.training.step, "seconds": now, **means}
         if self.held_out:
             row["validation elbo"] = self.training.score(self.held_out)
+            self._require_finite(row["validation elbo"])
             self._compare(row["validation elbo"])
         self.record.history.append(row)
         if self._csv is not None:
@@ -145,6 +156,13 @@ class Session:
         bar.show(self._steps_done(), rate, shown)
         if self._racing() and self.training.step >= self._early:
             self._end_candidate(row)
+
+    def _require_finite(self, score: float) -> None:
+        if not math.isfinite(score):
+            raise TrainingError(
+                f"The ELBO of the held-out data is {score} after step {self.training.step}, though "
+                "that of the training data is finite. Look for held-out data of another kind."
+            )
 
     def _compare(self, score: float) -> None:
         self.record.waited += 1

@@ -91,6 +91,7 @@ class Training:
         """Run the loss once on whole data: what cannot work is said before anything is touched."""
         batch = like(self.data.batch(torch.arange(min(2, len(self.data)))), self.parameters[0])
         validated = self.options.estimator != "lean"
+        self.objective.eval()  # statistics of batches are not to count these
         try:
             with (
                 torch.set_grad_enabled(validated),  # which some of Pyro's ELBOs insist on
@@ -199,20 +200,22 @@ class Training:
         The noise of that moment is in force again afterwards.
         """
         self.noise.restore(moment.noise)
+        self.objective.drive(moment.step / self.steps)
         where = f"Step {moment.step + 1}, batch indices {moment.indices[:8].tolist()}…"
         found: str | MutoscopeError | None = None
         own = self._gradients.own
         for part, rows in zip(own, self._gradients.rows(moment.indices), strict=True):
             self.noise.switch(part)
-            batch = self.batch(rows, moment)
+            batch = self.batch(rows if len(rows) else moment.indices[:1], moment)
             self.optimizer.zero_grad()
-            found = explain_failure(self.objective, batch)
+            with self.fabric.autocast():
+                found = explain_failure(self.objective, batch)
             if found is not None:
                 break
         self.noise.restore(moment.noise)
         if isinstance(found, MutoscopeError):
             return type(found)(f"{where}: {found}")
-        found = found or "the loss was not finite, but is when it is computed again"
+        found = found or "the loss is finite here, but not the gradient's length or another process"
         return TrainingError(
             f"{where}: {found}. Lower the learning rate or the gradient norm, or check the data."
         )

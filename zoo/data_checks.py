@@ -44,8 +44,8 @@ def check_sequences(
         )
     if shape[1] < minimum_frames:
         raise DataError(
-            f"Found sequences of {shape[1]} frame, but at least {minimum_frames} are needed: with "
-            "one frame nothing moves."
+            f"Found {shape[1]} as the number of frames, but at least {minimum_frames} are needed. "
+            "Give longer sequences."
         )
     if images.dtype not in (torch.float32, torch.float64):
         raise DataError(

@@ -41,7 +41,9 @@ def in_one(**options):
     return fit(*toy_pair(), WithHeldOut(), **OPTIONS | options, progress=False)
 
 
-@pytest.mark.parametrize("options", [{}, {"compile": True}], ids=["eager", "captured"])
+@pytest.mark.parametrize(
+    "options", [{"checkpoint_seconds": 0.0}, {"compile": True}], ids=["eager", "captured"]
+)
 def test_two_processes_give_the_numbers_of_one(tmp_path, options):
     one, two = in_one(accumulate=2), in_processes(tmp_path, **options)
     assert len(one.history) == len(two.history)

@@ -12,7 +12,7 @@ import torch
 from mutoscope.inference import Run, fit, resume
 from mutoscope.inference.checkpoint import has_checkpoint
 from mutoscope.inference.run import read_run
-from mutoscope.zoo.errors import ConfigError, DataError, Interrupted, RunError
+from mutoscope.zoo.errors import ConfigError, DataError, Interrupted, RunError, TrainingError
 
 from .toy import WithHeldOut, equal, toy_data, toy_pair, weights
 
@@ -203,3 +203,50 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(RunError, match=r"state\.safetensors"):
         resume(tmp_path, toy_data(), pair=toy_pair(), progress=False)
+
+
+def test_a_change_of_options_outlives_the_next_interruption(tmp_path):
+    stop_after(20, tmp_path)
+    with pytest.raises(Interrupted):
+        resume(tmp_path, toy_data(), pair=toy_pair(), max_steps=80, progress=False,
+               loggers=[Stopper(40)])  # fmt: skip
+    run = resume(tmp_path, toy_data(), pair=toy_pair(), progress=False)
+    assert run.history[-1]["step"] == 80
+
+
+def test_what_was_found_of_an_overwritten_run_is_gone(tmp_path):
+    fit(*toy_pair(), toy_data(), **OPTIONS, out=tmp_path)
+    (tmp_path / "report.json").write_text("{}")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "mine.txt").write_text("kept")
+    fit(*toy_pair(), toy_data(), **OPTIONS, out=tmp_path, overwrite=True)
+    assert not (tmp_path / "report.json").exists()
+    assert not (tmp_path / "figures").exists()
+    assert (tmp_path / "mine.txt").read_text() == "kept"
+
+
+def test_a_failure_is_not_skipped_by_a_signal_where_the_device_is_read_at_rows_only(
+    tmp_path, monkeypatch
+):
+    from mutoscope.inference.session import Session
+
+    started = Session.__init__
+
+    def elsewhere(self, *arguments):
+        started(self, *arguments)
+        self._on_host = False
+
+    monkeypatch.setattr(Session, "__init__", elsewhere)
+    model, guide = toy_pair()
+    calls = []
+
+    def break_and_stop(*_):
+        calls.append(None)
+        if len(calls) == 12:
+            model.slope.data.fill_(torch.nan)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    handle = guide.encoder.register_forward_hook(break_and_stop)
+    with pytest.raises(TrainingError):
+        fit(model, guide, toy_data(), **OPTIONS | {"log_every": 50}, out=tmp_path)
+    handle.remove()

@@ -1,5 +1,7 @@
 """When a number stops being finite: the message names it, and the last finite state is kept."""
 
+from typing import ClassVar
+
 import pyro
 import pytest
 import torch
@@ -99,3 +101,27 @@ def test_what_happened_can_be_seen_again(tmp_path):
 def test_steps_before_the_failure_are_as_without_it(tmp_path):
     *_, model, guide = break_at(10, "gradient")
     assert all(bool(value.isfinite().all()) for value in weights(model, guide))
+
+
+class Shared(ToyModel):
+    """With a latent that all data share, whose prior breaks."""
+
+    dims: ClassVar = ToyModel.dims | {"shared": ()}
+
+    def forward(self, data=None, *, size=None):
+        scale = torch.where(self.slope > 0.69, 1.0, torch.nan)
+        pyro.sample("shared", Normal(self.zero, scale))
+        return super().forward(data, size=size)
+
+
+class SharedGuide(ToyGuide):
+    def forward(self, data, *, size=None):
+        pyro.sample("shared", Normal(self.encoder.bias[0], 1.0))
+        return super().forward(data, size=size)
+
+
+def test_a_site_outside_of_every_plate_is_named():
+    model = Shared()
+    guide = SharedGuide(model)
+    with pytest.raises(TrainingError, match=r"the first that is not finite is log p\(shared\)"):
+        fit(model, guide, {"data": torch.zeros(50, D)}, **OPTIONS, learning_rate=0.1)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mutoscope.inference import fit
-from mutoscope.zoo.errors import ConfigError
+from mutoscope.zoo.errors import ConfigError, TrainingError
 
 from .toy import ToyGuide, ToyModel, WithHeldOut, equal, toy_data, toy_pair, weights
 
@@ -196,3 +196,20 @@ def test_what_cannot_be_captured_trains_all_the_same_after_a_warning():
         run = fit(model, ToyGuide(model), toy_data(), **OPTIONS, max_steps=20, compile=True)
     plain = fit(*toy_pair(), toy_data(), **OPTIONS, max_steps=20)
     assert run.history[-1]["elbo"] == pytest.approx(plain.history[-1]["elbo"], rel=1e-4)
+
+
+def test_held_out_data_without_a_finite_elbo_are_reported():
+    data = WithHeldOut(validation={"data": torch.full((4, 3), 1e30)})
+    with pytest.raises(TrainingError, match="held-out data"):
+        fit(*toy_pair(), data, **OPTIONS, max_steps=10)
+
+
+@pytest.mark.parametrize(("steps", "early"), [(100, 20), (4, 1)])
+def test_each_restart_takes_a_fifth_of_the_steps_whatever_the_rows(steps, early):
+    model, guide = toy_pair()
+    taken = []
+    guide.drop.register_forward_hook(lambda module, *_: taken.append(module.training))
+    run = fit(model, guide, toy_data(), batch_size=16, log_every=50, progress=False,
+              max_steps=steps, restarts=3)  # fmt: skip
+    assert sum(taken) == 2 * early + steps
+    assert len(run.settings["restart scores"]) == 3
