@@ -1,6 +1,19 @@
 """Training, posteriors and what can be read from them."""
 
-from .fit import FitOptions, fit, resume
-from .run import Run
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .fitting import FitOptions, fit, resume
+    from .run import Run
 
 __all__ = ["FitOptions", "Run", "fit", "resume"]
+
+_HOMES = {"FitOptions": "fitting", "Run": "run", "fit": "fitting", "resume": "fitting"}
+
+
+def __getattr__(name: str) -> object:
+    """Import what trains when it is first asked for, so that posteriors are read without torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

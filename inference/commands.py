@@ -96,15 +96,12 @@ def posterior(folder: str, *, draws: int = 200, seed: int = 0, out: str | None =
         seed: Of the draws.
         out: File to write; None takes `posterior.nc` in the folder.
     """
-    from .report import write_posterior
-
     _check_seed(seed)
     path = Path(folder) / "posterior.nc" if out is None else Path(out)
     if path.is_dir():
         raise ConfigError(f"--out {path} is a folder. Name a file, such as posterior.nc in it.")
     run, split = _run_and_data(folder)
-    idata = run.posterior(split, draws=draws, seed=seed)
-    write_posterior(idata, path)
+    idata = run.posterior(split, draws=draws, seed=seed, out=path)
     console = _console()
     for name, array in idata["posterior"].data_vars.items():
         axes = ", ".join(f"{axis} {size}" for axis, size in array.sizes.items())
@@ -153,7 +150,8 @@ def plot(folder: str, *, draws: int = 100, seed: int = 0) -> None:
     _check_seed(seed)
     run, split = _run_and_data(folder)
     figures = Path(folder) / "figures"
-    idata = run.posterior(split, draws=draws, seed=seed)
+    groups = "posterior", "constant_data"
+    idata = run.posterior(split, draws=draws, seed=seed, groups=groups)
     draw_pictures(run, split, idata, figures, seed=seed)
     _console().print(f"Pictures: {figures}")
 

@@ -12,7 +12,7 @@ from ..guides.registry import Entry
 from ..zoo.errors import RunError
 from .checkpoint import has_checkpoint
 from .data_options import DataOptions
-from .fit import fit, resume
+from .fitting import fit, resume
 from .options import FitOptions
 from .run import Run, read_run
 
@@ -146,7 +146,9 @@ class Job:
 
         console = Console(highlight=False)
         baseline = self._train_baseline(data, quiet=quiet)
-        findings = report(run, data, folder, baseline=baseline, draws=self.draws)
+        findings = report(
+            run, data, folder, baseline=baseline, draws=self.draws, progress=not quiet
+        )
         console.print(findings.table())
         console.print(f"Pictures: {folder / 'figures'}   posterior: {folder / 'posterior.nc'}")
 

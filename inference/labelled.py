@@ -1,70 +1,119 @@
-"""Arrays with named axes, and the ArviZ groups made of them."""
+"""Arrays with named axes, and the ArviZ groups made of them: the only place that knows ArviZ.
 
-from collections.abc import Mapping
+NumPy comes in, and what the installed ArviZ works with goes out: an `InferenceData` before ArviZ
+1.0, an xarray `DataTree` since. Both give a group by `idata[group]`, a variable by
+`idata[group][name]`, and answer `group in idata`. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from torch import Tensor
+
+from ..zoo.errors import ConfigError
 
 if TYPE_CHECKING:
     import arviz
+    import xarray
 
-__all__ = ["Group", "Labelled", "joined", "to_arviz", "truth_group"]
+__all__ = ["Coords", "Group", "Labelled", "labels_of", "open_arviz", "to_arviz"]
 
 
 class Labelled(NamedTuple):
-    """An array with the names of its axes, those of draws left out."""
+    """An array with the names of its axes."""
 
     axes: tuple[str, ...]
     values: np.ndarray
 
+    def first(self, axis: str, count: int) -> Labelled:
+        """Return at most so many positions from the start of an axis."""
+        where = self.axes.index(axis)
+        return Labelled(self.axes, self.values[(slice(None),) * where + (slice(count),)])
+
 
 Group = dict[str, Labelled]
-_TRUTH_AXES = {
-    "spike": ("time", "factor"),
-    "speed": ("time", "factor"),
-    "multiplier": ("time", "factor"),
-    "pose": ("frame", "factor"),
-}
-
-
-def joined(parts: list[Labelled], axis: int) -> Labelled:
-    """Return arrays of the same axes, one after the other along one of them."""
-    return Labelled(parts[0].axes, np.concatenate([part.values for part in parts], axis))
-
-
-def truth_group(truth: object, batch_axis: str) -> tuple[Group, dict[str, list[str]]]:
-    """Return what made the data, where that is known, and the names of the factors."""
-    found: Group = {}
-    for name, axes in _TRUTH_AXES.items():
-        value = truth.get(name) if isinstance(truth, Mapping) else getattr(truth, name, None)
-        if isinstance(value, Tensor) and value.ndim == 1 + len(axes):
-            found[name] = Labelled((batch_axis, *axes), value.cpu().numpy())
-    factors = list(getattr(truth, "factors", ()))
-    if not found or not factors:
-        return found, {}
-    units = getattr(truth, "units", {})
-    found["unit"] = Labelled(("factor",), np.array([units.get(name, "") for name in factors]))
-    return found, {"factor": factors}
+Coords = Mapping[str, Sequence[str]]
 
 
 def to_arviz(
     groups: Mapping[str, Group],
-    coords: Mapping[str, list[str]],
-    attributes: Mapping[str, object],
-) -> "arviz.InferenceData":
-    """Return labelled groups as ArviZ holds them: the only place that knows its interface."""
+    coords: Mapping[str, Coords] | None = None,
+    attributes: Mapping[str, object] | None = None,
+) -> arviz.InferenceData:
+    """Return labelled groups as ArviZ holds them, without copying any array.
+
+    Args:
+        groups: Variables of each group, by name; groups without any are left out. In those of
+            draws the first two axes are called chain and draw.
+        coords: Labels of the axes of each group, by name of the group and of the axis; an axis
+            without labels counts from 0.
+        attributes: What is to be known of the whole.
+
+    Raises:
+        ConfigError: An axis has another length than its labels, or the name of a variable.
+    """
+    datasets = {
+        name: _dataset(variables, (coords or {}).get(name, {}))
+        for name, variables in groups.items()
+        if variables
+    }
+    if _since_one():
+        import xarray
+
+        tree: Any = xarray.DataTree.from_dict(datasets)
+        tree.attrs.update(attributes or {})
+        return tree
     import arviz
 
-    parts: list[arviz.InferenceData] = []
-    for group, variables in groups.items():
-        if not variables:
-            continue
-        one_chain = group == "posterior"
-        arrays = {n: v.values[None] if one_chain else v.values for n, v in variables.items()}
-        axes = {name: list(labelled.axes) for name, labelled in variables.items()}
-        only: dict[str, Any] = {group: arrays}
-        parts.append(arviz.from_dict(**only, dims=axes, coords=dict(coords)))
-    idata = arviz.concat(*parts, copy=False, inplace=False)
-    idata.attrs.update(attributes)
-    return idata
+    whole: Any = arviz.InferenceData
+    return whole(attrs=dict(attributes or {}), **datasets)
+
+
+def open_arviz(path: Path) -> arviz.InferenceData:
+    """Return what a netCDF file holds; arrays are read when they are looked at."""
+    if _since_one():
+        import xarray
+
+        tree: Any = xarray.open_datatree(path, engine="h5netcdf")
+        return tree
+    import arviz
+
+    return arviz.from_netcdf(str(path), engine="h5netcdf")
+
+
+def labels_of(lengths: Mapping[str, int], coords: Coords) -> Group:
+    """Return the labels of axes as arrays, each named like its axis.
+
+    Raises:
+        ConfigError: An axis has another length than its labels.
+    """
+    found = {}
+    for axis, length in lengths.items():
+        labels = np.asarray(coords.get(axis, range(length)))
+        if len(labels) != length:
+            raise ConfigError(
+                f"Axis {axis!r} has length {length}, but {len(labels)} labels: {list(labels)}. "
+                "Give as many labels as positions."
+            )
+        found[axis] = Labelled((axis,), labels)
+    return found
+
+
+def _dataset(variables: Group, coords: Coords) -> xarray.Dataset:
+    import xarray
+
+    lengths: dict[str, int] = {}
+    for name, (axes, values) in variables.items():
+        if name in axes:
+            raise ConfigError(f"{name!r} is the name of a variable and of its axis. Rename one.")
+        lengths |= dict(zip(axes, values.shape, strict=True))
+    labels = labels_of(lengths, coords)
+    return xarray.Dataset(dict(variables), {axis: labels[axis].values for axis in lengths})
+
+
+def _since_one() -> bool:
+    return int(version("arviz").split(".")[0]) >= 1

@@ -48,7 +48,7 @@ def draw_pictures(
         return
     shown = range(min(_SHOWN, len(split)))
     _save(plot_activity(idata, sequences=shown), folder / "activity.png")
-    truth = idata["constant_data"] if "constant_data" in idata.groups() else {}
+    truth: Any = idata.get("constant_data", {})
     if "speed" in truth:
         from .plots import plot_speeds
 

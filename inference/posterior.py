@@ -1,34 +1,28 @@
-"""Draws of a guide as labelled arrays: ArviZ groups whose axes have names."""
+"""The posterior of a model as ArviZ groups, and what is read off it first."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..zoo.errors import ConfigError, DataError
-from .labelled import Group, Labelled, joined, to_arviz, truth_group
-from .metrics.particles import Draws, check_batch, draw, evaluation, particle_chunks
-from .metrics.spikes import is_sparse, is_spike_and_slab, spike_and_slab
+from .drawing import GROUPS, Drawing, Observations
+from .labelled import open_arviz, to_arviz
+from .metrics.particles import check_batch, evaluation, particle_chunks
+from .progress import drawing_progress
+from .sampler import Sampler
+from .sealed import write_whole
+from .storage import InFile, InMemory
 
 if TYPE_CHECKING:
     import arviz
     import xarray
 
-__all__ = ["Observations", "posterior", "predict_mean", "summarize"]
-
-
-class Observations(Protocol):
-    """A split of a data set: so many data, any of which can be asked for."""
-
-    def __len__(self) -> int:
-        """Return the number of data."""
-
-    def batch(self, indices: Any) -> dict[str, Tensor]:  # noqa: ANN401  # as data sets take them
-        """Return the observed tensors of the data at `indices`, by name."""
+__all__ = ["GROUPS", "Observations", "posterior", "predict_mean", "summarize"]
 
 
 def posterior(
@@ -39,8 +33,28 @@ def posterior(
     draws: int = 200,
     seed: int = 0,
     batch_size: int = 256,
+    groups: Collection[str] = GROUPS,
+    predictive_draws: int | None = None,
+    out: str | Path | None = None,
+    progress: bool = True,
 ) -> "arviz.InferenceData":
-    """Draw every latent of every datum from the guide.
+    """Draw every latent of every datum from the guide, and all that ArviZ makes use of.
+
+    | group | variables | axes |
+    |---|---|---|
+    | `posterior` | latent and deterministic sites at draws of the guide | chain, draw, the site's |
+    | `sample_stats` | `log_p` and `log_q`, see below | chain, draw, datum |
+    | `log_likelihood` | log-likelihood of each observed site, summed over a datum | the same |
+    | `posterior_predictive` | observed sites, drawn anew at draws of the posterior | as posterior |
+    | `prior` | the sites of `posterior`, drawn from the model | as posterior |
+    | `prior_predictive` | observed sites, drawn at draws of the prior | as posterior |
+    | `observed_data` | observed sites | the site's |
+    | `constant_data` | the truth, where `data.truth` knows it; see `truth_group` | the truth's |
+
+    `log_p` is the log-density of a datum's latents and observations under the model, `log_q` that
+    of its latents under the guide; no mini-batch weighs them. Their difference is the logarithm of
+    the importance weight of a draw. Latents that all data share are drawn once for each draw, with
+    the first batch, and given in both; they are in neither.
 
     A spike-and-slab site also gets its `spike` (1 where the speed is not zero) and its `slab`: the
     speed where the spike is on and, where it is off, a draw of the model's prior of the slab. The
@@ -48,50 +62,70 @@ def posterior(
     posterior. They are called `spike` and `slab` if the only such site is called `speed`, else
     `<site>_spike` and `<site>_slab`.
 
-    The same seed, data and batch size give the same numbers, and the global random state is left
-    as it was. Images are decoded in parts and not stored, so memory grows with the latents alone.
+    The same seed, data and batch size give the same numbers, whichever groups are asked for, and
+    the global random state is left as it was.
 
     Args:
-        model: A Pyro model with `dims` and, if axes have labels, `coords`.
+        model: A Pyro model with `dims` and, if axes have labels, `coords`. Without any `dims`, axes
+            get ArviZ's names.
         guide: Its guide.
         data: A split, or observed tensors by name; first axis the data.
         draws: Number of draws of each datum.
         seed: Seed of the draws.
         batch_size: Number of data that are read at once.
+        groups: Which groups to make.
+        predictive_draws: Number of draws in the three prior and predictive groups, whose images
+            would soon fill the memory. None takes as many, up to `draws`, as have 2^25 numbers
+            (128 MiB), but at least one.
+        out: A netCDF file to write (`.nc`), batch by batch, so that memory holds a batch alone.
+        progress: Show a bar, if there is a terminal.
 
     Returns:
-        Groups `posterior` (latent and deterministic sites; dims chain, draw and the model's),
-        `observed_data` and, where the split knows it, `constant_data`: the true spike, speed,
-        multiplier and pose of each factor, poses in `unit` and speeds in `unit` per frame.
+        An `InferenceData`, or under ArviZ 1 an xarray `DataTree`. With `out` its arrays are read
+        from the file when they are looked at.
 
     Raises:
-        ConfigError: `draws` or `batch_size` is below 1, or model and guide break the contract.
-        DataError: There are no data, or some are not finite.
+        ConfigError: A number is below 1, a group unknown, `out` in no folder, model and guide break
+            the contract, or the prior is asked for and cannot be sampled.
+        DataError: There are no data, some are not finite, or shapes differ between batches.
+        RunError: The file cannot be written, because the disk is full, say.
     """
     if hasattr(data, "test") and not hasattr(data, "batch"):
         raise DataError(
             f"Found a whole {type(data).__name__}, but one split is needed: give `data.test`."
         )
-    if batch_size < 1:
-        raise ConfigError(f"Found batch_size={batch_size}, but at least 1 is needed.")
-    latents: defaultdict[str, list[Labelled]] = defaultdict(list)
-    observed: defaultdict[str, list[Labelled]] = defaultdict(list)
-    with evaluation(model, guide, seed=seed):
-        for batch in _batches(model, data, batch_size):
-            drawn, seen = _draw_batch(model, guide, batch, draws)
-            for name, labelled in drawn.items():
-                latents[name].append(labelled)
-            for name, labelled in seen.items():
-                observed[name].append(labelled)
-    coords = dict(getattr(model, "coords", {}))
-    truth, factors = truth_group(getattr(data, "truth", None), _batch_axis(model))
-    groups = {
-        "posterior": {name: joined(parts, 1) for name, parts in latents.items()},
-        "observed_data": {name: joined(parts, 0) for name, parts in observed.items()},
-        "constant_data": truth,
+    _check_numbers(draws, predictive_draws, batch_size)
+    wanted, path = _known_groups(groups), None if out is None else _checked_path(Path(out))
+    attributes = {
+        "seed": seed,
+        "draws": draws,
+        "batch_size": batch_size,
+        "mutoscope_version": version("mutoscope"),
     }
-    attributes = {"seed": seed, "draws": draws, "mutoscope_version": version("mutoscope")}
-    return to_arviz(groups, coords | factors, attributes)
+    with evaluation(model, guide, seed=seed):
+        drawing = Drawing(
+            model,
+            guide,
+            data,
+            draws=draws,
+            predictive_draws=predictive_draws,
+            seed=seed,
+            batch_size=batch_size,
+            groups=wanted,
+        )
+        with drawing_progress(drawing.total, enabled=progress) as advance:
+            if path is None:
+                memory = InMemory(drawing.lengths)
+                drawing.fill(memory, advance)
+                return to_arviz(memory.groups, drawing.coords, attributes)
+
+            def write(beside: Path) -> None:
+                with InFile(beside, drawing.lengths) as file:
+                    drawing.fill(file, advance)
+                    file.finish(drawing.coords, attributes)
+
+            write_whole(path, write)
+    return open_arviz(path)
 
 
 def predict_mean(
@@ -120,8 +154,9 @@ def predict_mean(
     with evaluation(model, guide, seed=seed):
         batch = check_batch(batch, model)
         total = torch.zeros(())
+        sampler = Sampler(model, guide, batch)
         for particles in particle_chunks(batch, draws):
-            observed = draw(model, guide, batch, particles).observed
+            observed = sampler.draw(batch, particles).observed
             names = [name for name in observed if site in (None, name)]
             if len(names) != 1:
                 raise ConfigError(
@@ -149,11 +184,10 @@ def summarize(idata: "arviz.InferenceData", variable: str) -> "xarray.Dataset":
     """
     import xarray
 
-    if variable not in idata["posterior"]:
-        raise ConfigError(
-            f"Found no variable {variable!r}, but only {', '.join(map(str, idata['posterior']))}."
-        )
-    values, over = idata["posterior"][variable], ("chain", "draw")
+    known = idata["posterior"].data_vars
+    if variable not in known:
+        raise ConfigError(f"Found no variable {variable!r}, but only {', '.join(map(str, known))}.")
+    values, over = known[variable], ("chain", "draw")
     return xarray.Dataset(
         {
             "mean": values.mean(over),
@@ -164,69 +198,29 @@ def summarize(idata: "arviz.InferenceData", variable: str) -> "xarray.Dataset":
     )
 
 
-def _batches(
-    model: nn.Module, data: Observations | Mapping[str, Tensor], batch_size: int
-) -> Iterator[dict[str, Tensor]]:
-    if isinstance(data, Mapping):
-        whole = check_batch(data, model)
-        count = len(next(iter(whole.values())))
-        for rows in _index_batches(count, batch_size):
-            yield {name: tensor[rows.to(tensor.device)] for name, tensor in whole.items()}
-        return
-    if len(data) == 0:
-        raise DataError("Found a split without data, but at least one datum is needed.")
-    for rows in _index_batches(len(data), batch_size):
-        yield check_batch(data.batch(rows), model)
-
-
-def _index_batches(count: int, batch_size: int) -> Iterator[Tensor]:
-    for start in range(0, count, batch_size):
-        yield torch.arange(start, min(start + batch_size, count))
-
-
-def _draw_batch(
-    model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor], draws: int
-) -> tuple[Group, Group]:
-    """Return the latents `(draw, datum, ...)` and the observations `(datum, ...)` of a batch."""
-    parts: defaultdict[str, list[Labelled]] = defaultdict(list)
-    for particles in particle_chunks(batch, draws):
-        drawn = draw(model, guide, batch, particles)
-        for name, (axes, value) in _latents(drawn, model).items():
-            value = value.expand(particles, *value.shape[-len(axes) :])
-            parts[name].append(Labelled(axes, value.cpu().numpy()))
-    observed = {}
-    for name, site in drawn.observed.items():
-        axes = _axes(model, name, site["value"])
-        value = site["value"][(0,) * (site["value"].ndim - len(axes))]
-        observed[name] = Labelled(axes, value.cpu().numpy())
-    return {name: joined(arrays, 0) for name, arrays in parts.items()}, observed
-
-
-def _latents(drawn: Draws, model: nn.Module) -> dict[str, tuple[tuple[str, ...], Tensor]]:
-    found = {}
-    for name, site in (drawn.latent | drawn.deterministic).items():
-        found[name] = _axes(model, name, site["value"]), site["value"]
-    sites = [name for name, site in drawn.guide.items() if is_sparse(site["fn"])]
-    for name in sites:
-        prefix = "" if sites == ["speed"] else f"{name}_"
-        axes, value = found[name]
-        found[f"{prefix}spike"] = axes, (value != 0).to(value.dtype)
-        if is_spike_and_slab(drawn.guide[name]["fn"]):
-            slab = spike_and_slab(value, drawn.latent[name]["fn"])[1]
-            found[f"{prefix}slab"] = axes, slab
-    return found
-
-
-def _axes(model: nn.Module, name: str, value: Tensor) -> tuple[str, ...]:
-    dims: Mapping[str, tuple[str, ...]] = getattr(model, "dims", {})
-    if name not in dims or value.ndim not in (len(dims[name]), len(dims[name]) + 1):
+def _check_numbers(draws: int, predictive_draws: int | None, batch_size: int) -> None:
+    for name, number in (("draws", draws), ("batch_size", batch_size)):
+        if number < 1:
+            raise ConfigError(f"Found {name}={number}, but at least 1 is needed.")
+    if predictive_draws is not None and not 1 <= predictive_draws <= draws:
         raise ConfigError(
-            f"Site {name!r} has shape {tuple(value.shape)}, axis of draws first, but `model.dims` "
-            f"says {dims.get(name)}. Name each axis of the site there, that of the data first."
+            f"Found predictive_draws={predictive_draws}, but 1 to {draws}, the number of draws, "
+            "are needed. To have none, leave the prior and predictive groups out of `groups`."
         )
-    return tuple(dims[name])
 
 
-def _batch_axis(model: nn.Module) -> str:
-    dims: Mapping[str, tuple[str, ...]] = getattr(model, "dims", {})
-    return next(iter(dims.values()))[0]
+def _known_groups(groups: Collection[str]) -> frozenset[str]:
+    wanted = frozenset([groups] if isinstance(groups, str) else groups)
+    if not wanted or wanted - {*GROUPS}:
+        raise ConfigError(
+            f"Found groups={sorted(wanted)}, but one or more of {', '.join(GROUPS)} are needed."
+        )
+    return wanted
+
+
+def _checked_path(path: Path) -> Path:
+    if path.suffix != ".nc" or path.is_dir():
+        raise ConfigError(f"{path} is no name of a netCDF file. Choose one such as posterior.nc.")
+    if not path.parent.is_dir():
+        raise ConfigError(f"The folder of {path} does not exist. Make it, or choose another.")
+    return path

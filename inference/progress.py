@@ -1,10 +1,11 @@
-"""A progress bar that shows the ELBO and its terms while training runs."""
+"""Progress bars: the ELBO and its terms while training runs, and how many draws are made."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
-__all__ = ["TrainingProgress"]
+__all__ = ["TrainingProgress", "drawing_progress"]
 
 
 class TrainingProgress:
@@ -59,3 +60,31 @@ class TrainingProgress:
         if self._live is not None:
             self._bar.update(self._task, completed=step, rate=rate)
             self._terms.plain = "  ".join(f"{name} {value:.1f}" for name, value in terms.items())
+
+
+@contextlib.contextmanager
+def drawing_progress(total: int, *, enabled: bool) -> Iterator[Callable[[int], None]]:
+    """Show a bar on the terminal while draws are made, and nothing of it afterwards.
+
+    Args:
+        total: Number of draws of all data.
+        enabled: Whether to draw the bar; where there is no terminal it is never drawn.
+
+    Yields:
+        What is to be called with the number of draws that have been made since.
+    """
+    from rich import progress
+    from rich.console import Console
+
+    console = Console()
+    with progress.Progress(
+        progress.TextColumn("drawing"),
+        progress.BarColumn(bar_width=30),
+        progress.TaskProgressColumn(),
+        progress.TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not (enabled and console.is_terminal),
+    ) as bar:
+        task = bar.add_task("drawing", total=total)
+        yield lambda done: bar.advance(task, done)

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     import arviz
     from rich.table import Table
 
-__all__ = ["Findings", "report", "write_posterior"]
+__all__ = ["Findings", "report"]
 
 _MOST_SEQUENCES = 512
 _BOUND_SEQUENCES = 64
 _PARTICLES = 500
+_GROUPS = ("posterior", "sample_stats", "log_likelihood", "observed_data", "constant_data")
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def report(
     baseline: Run | None = None,
     draws: int = 100,
     seed: int = 0,
+    progress: bool = True,
 ) -> Findings:
     """Measure a run on held-out sequences, and write table, posterior and pictures to its folder.
 
@@ -85,33 +87,31 @@ def report(
             for "nothing moves".
         draws: Number of posterior draws.
         seed: Of all draws.
+        progress: Show a bar while the posterior is drawn, if there is a terminal.
     """
     split = FirstOf(data.test, _MOST_SEQUENCES)
     images = split.observations
     figures: dict[str, float | list[float]] = dict(_bounds(run, images, seed))
     figures |= _frame_errors(run, images, baseline, seed)
-    idata = run.posterior(split, draws=draws, seed=seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    idata = run.posterior(
+        split,
+        draws=draws,
+        seed=seed,
+        groups=_GROUPS,
+        out=folder / "posterior.nc",
+        progress=progress,
+    )
     factors = tuple(getattr(split.truth, "factors", ()))
     if "spike" in idata["posterior"]:
         figures |= _motion(idata, with_truth=bool(factors))
     findings = Findings(figures, factors)
-    _write(folder, findings, idata)
+    text = json.dumps(findings.by_name(), indent=2) + "\n"
+    write_whole(folder / "report.json", lambda path: path.write_text(text))
     from .pictures import draw_pictures
 
     draw_pictures(run, split, idata, folder / "figures", seed=seed)
     return findings
-
-
-def _write(folder: Path, findings: Findings, idata: arviz.InferenceData) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(findings.by_name(), indent=2) + "\n"
-    write_whole(folder / "report.json", lambda path: path.write_text(text))
-    write_posterior(idata, folder / "posterior.nc")
-
-
-def write_posterior(idata: arviz.InferenceData, path: Path) -> None:
-    """Write a posterior as netCDF, in one move."""
-    write_whole(path, lambda beside: idata.to_netcdf(str(beside), engine="h5netcdf"))
 
 
 def _bounds(run: Run, images: dict[str, torch.Tensor], seed: int) -> dict[str, float]:

@@ -66,11 +66,20 @@ class Run:
         *,
         draws: int = 200,
         seed: int = 0,
+        **options: Any,  # noqa: ANN401 - each of its own type
     ) -> arviz.InferenceData:
-        """Draw from the guide, labelled; see `mutoscope.inference.posterior.posterior`."""
+        """Draw from the guide, labelled, with all that ArviZ makes use of.
+
+        Args:
+            data: A split, or observed tensors by name; first axis the data.
+            draws: Number of draws of each datum.
+            seed: Seed of the draws.
+            options: `groups`, `predictive_draws`, `out`, `batch_size` and `progress`; see
+                `mutoscope.inference.posterior.posterior`, where all of this is told.
+        """
         from .posterior import posterior
 
-        return posterior(self.model, self.guide, data, draws=draws, seed=seed)
+        return posterior(self.model, self.guide, data, draws=draws, seed=seed, **options)
 
     def save(self, folder: str | Path) -> Path:
         """Write the run to a folder: JSON, safetensors and CSV, all at once and with their hashes.

@@ -1,7 +1,24 @@
 """Generative models p(x, z)."""
 
-from .baselines import VariationalAutoencoder
-from .simulate import simulate
-from .sparse_transformation import SparseTransformation
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .baselines import VariationalAutoencoder
+    from .simulation import simulate
+    from .sparse_transformation import SparseTransformation
 
 __all__ = ["SparseTransformation", "VariationalAutoencoder", "simulate"]
+
+_HOMES = {
+    "SparseTransformation": "sparse_transformation",
+    "VariationalAutoencoder": "baselines",
+    "simulate": "simulation",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a model when it is first asked for, so that what needs no torch can do without."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

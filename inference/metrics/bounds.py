@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...zoo.errors import ConfigError, DataError
-from .particles import check_batch, draw, evaluation, log_density, particle_chunks
+from ..sampler import Sampler
+from .particles import check_batch, evaluation, particle_chunks
 
 __all__ = ["Bounds", "elbo_and_iwae", "importance_log_weights"]
 
@@ -42,7 +43,8 @@ def importance_log_weights(
 ) -> Float[Tensor, "particle datum"]:
     """Return log p(x, latents) - log q(latents | x), in nats, at draws of the guide.
 
-    Particles are evaluated together, in parts that bound the memory.
+    Particles are evaluated together, in parts that bound the memory. Latents that all data share
+    are given in both densities and are in neither.
 
     Args:
         model: A Pyro model.
@@ -57,16 +59,10 @@ def importance_log_weights(
     """
     with evaluation(model, guide, seed=seed):
         batch = check_batch(batch, model)
-        count = len(next(iter(batch.values())))
-        parts = []
+        sampler, parts = Sampler(model, guide, batch), []
         for chunk in particle_chunks(batch, particles):
-            drawn = draw(model, guide, batch, chunk)
-            weights = next(iter(batch.values())).new_zeros(chunk, count)
-            for site in (drawn.latent | drawn.observed).values():
-                weights = weights + log_density(site)
-            for site in drawn.guide.values():
-                weights = weights - log_density(site)
-            parts.append(weights)
+            densities = sampler.densities(sampler.draw(batch, chunk))
+            parts.append(densities.log_p - densities.log_q)
         return torch.cat(parts)
 
 

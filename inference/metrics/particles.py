@@ -1,44 +1,20 @@
-"""Many draws of a guide in one pass, and the model run at each of them."""
+"""What everything that evaluates many draws at once has in common."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import pyro
 import torch
 from jaxtyping import Float
-from pyro import poutine
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from ...zoo.errors import ConfigError, DataError
 
-__all__ = ["Draws", "check_batch", "draw", "evaluation", "particle_chunks", "unwrapped"]
+__all__ = ["check_batch", "evaluation", "log_density", "particle_chunks", "unwrapped"]
 
-PARTICLES = "particles"
 VALUES_AT_ONCE = 2**22  # observed numbers evaluated together: some 100 MB with what surrounds them
-
-
-@dataclass(frozen=True, eq=False)
-class Draws:
-    """Sites of the guide, and of the model at the guide's values, by name.
-
-    Values and log-densities have leading axes `(particle, datum)`, or `(datum,)` where a site does
-    not depend on the draw.
-
-    Attributes:
-        guide: Latent sites of the guide.
-        latent: The same sites in the model.
-        deterministic: Sites that the model computes from them.
-        observed: Sites that the data fix.
-    """
-
-    guide: dict[str, Any]
-    latent: dict[str, Any]
-    deterministic: dict[str, Any]
-    observed: dict[str, Any]
 
 
 @contextlib.contextmanager
@@ -63,42 +39,6 @@ def evaluation(*modules: nn.Module, seed: int) -> Iterator[None]:
         finally:
             for part, training in modes:
                 part.training = training
-
-
-def draw(model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor], particles: int) -> Draws:
-    """Draw the latents of every datum `particles` times and run the model at the draws.
-
-    Raises:
-        ConfigError: The model has a latent site that the guide does not draw.
-    """
-    with pyro.plate(PARTICLES, particles, dim=-2):
-        drawn = poutine.trace(guide).get_trace(**batch)
-        replayed = poutine.trace(poutine.replay(model, trace=drawn)).get_trace(**batch)
-    guided = _sites(drawn.nodes, lambda site: not site["is_observed"])
-    latent = _sites(replayed.nodes, lambda site: not site["is_observed"])
-    if missing := latent.keys() - guided.keys():
-        raise ConfigError(
-            f"The model samples {', '.join(sorted(missing))}, but the guide does not. "
-            "Give the guide a site of that name, or observe it."
-        )
-    return Draws(
-        guide={name: guided[name] for name in latent},
-        latent=latent,
-        deterministic=_sites(replayed.nodes, _is_deterministic),
-        observed=_sites(replayed.nodes, lambda s: s["is_observed"] and not _is_deterministic(s)),
-    )
-
-
-def _sites(nodes: Mapping[str, Any], keep: Callable[[Any], bool]) -> dict[str, Any]:
-    return {
-        name: site
-        for name, site in nodes.items()
-        if site["type"] == "sample" and not site_is_subsample(site) and keep(site)
-    }
-
-
-def _is_deterministic(site: Mapping[str, Any]) -> bool:
-    return bool(site["infer"].get("_deterministic", False))
 
 
 def log_density(site: Mapping[str, Any]) -> Float[Tensor, "..."]:

@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 
 from .particles import unwrapped
 
-__all__ = ["is_sparse", "is_spike_and_slab", "spike_and_slab"]
+__all__ = ["has_slab", "is_sparse", "spike_and_slab"]
 
 
 def is_sparse(distribution: Distribution) -> bool:
@@ -17,10 +17,9 @@ def is_sparse(distribution: Distribution) -> bool:
     return bool(getattr(unwrapped(distribution), "sparse", False))
 
 
-def is_spike_and_slab(distribution: Distribution) -> bool:
-    """Return whether a distribution is a point mass at zero plus a slab, by what it offers."""
-    base = unwrapped(distribution)
-    return all(hasattr(base, name) for name in ("rsample_parts", "logits", "slab"))
+def has_slab(prior: Distribution) -> bool:
+    """Return whether a sparse prior is a point mass at zero plus a slab, by what it offers."""
+    return is_sparse(prior) and hasattr(unwrapped(prior), "slab")
 
 
 def spike_and_slab(

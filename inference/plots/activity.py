@@ -34,7 +34,7 @@ def plot_activity(
     """
     probability = group(idata, "posterior", variable).mean(("chain", "draw"))
     panels = [("inferred", probability)]
-    if "constant_data" in idata.groups() and variable in idata["constant_data"]:
+    if "constant_data" in idata and variable in idata["constant_data"]:
         panels.insert(0, ("true", idata["constant_data"][variable]))
     columns = checked_sequences(sequences, probability.shape[0])
     heights = [values.shape[-1] for _, values in panels]

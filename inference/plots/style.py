@@ -80,7 +80,7 @@ def group(idata: "arviz.InferenceData", name: str, variable: str) -> "xarray.Dat
     Raises:
         DataError: There is none.
     """
-    if name not in idata.groups() or variable not in idata[name]:
+    if name not in idata or variable not in idata[name]:
         raise DataError(
             f"Found no {variable!r} in the group {name!r}, which this figure shows. Draw the "
             "posterior of a split that has it."

@@ -1,7 +1,7 @@
 import random
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyro
@@ -287,17 +287,44 @@ def test_sites_of_other_names_carry_theirs(seen: Tensor) -> None:
     assert {"pace", "pace_spike", "pace_slab"} <= set(drawn)
 
 
-def test_a_truth_of_another_kind_is_left_out(seen: Tensor) -> None:
+def truth_of(truth: object, seen: Tensor) -> Any:
     class Split:
-        truth = SimpleNamespace(colour=torch.zeros(7))
+        def __init__(self) -> None:
+            self.truth = truth
 
         def __len__(self) -> int:
-            return 7
+            return len(seen)
 
         def batch(self, indices: Tensor) -> dict[str, Tensor]:
             return {"seen": seen[indices]}
 
-    assert "constant_data" not in posterior(Walk(), WalkGuide(), Split(), draws=1).groups()
+    return posterior(Walk(), WalkGuide(), Split(), draws=1).get("constant_data")
+
+
+@pytest.mark.parametrize("kind", [dict, SimpleNamespace])
+def test_every_tensor_of_a_truth_travels_along(kind: Any, seen: Tensor) -> None:
+    dims = {"place": ("row", "frame")}
+    known = {"colour": torch.arange(7), "place": torch.rand(7, 5), "big": np.ones((7, 2, 3)) > 0}
+    other = {"palette": torch.rand(3), "name": "a set", "whole": torch.tensor(1.0)}
+    found = truth_of(kind(dims=dims, **known, **other), seen)
+    assert set(found.data_vars) == set(known)
+    assert found["colour"].dims == ("walker",)
+    assert found["place"].dims == ("walker", "frame")
+    assert found["big"].dims == ("walker", "big_dim_0", "big_dim_1")
+    for name, value in known.items():
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_without_a_truth_there_are_no_constant_data(seen: Tensor) -> None:
+    for truth in (None, {}, {"name": "a set"}, torch.zeros(7)):
+        assert truth_of(truth, seen) is None
+
+
+def test_a_truth_whose_names_do_not_fit_is_refused(seen: Tensor) -> None:
+    with pytest.raises(DataError, match="has 1 axes"):
+        truth_of({"colour": torch.zeros(7), "dims": {"colour": ("walker", "shade")}}, seen)
+    with pytest.raises(DataError, match="tensors and axes called"):
+        truth_of({"colour": torch.zeros(7, 2), "dims": {"colour": ("walker", "colour")}}, seen)
 
 
 def test_one_active_field_has_spikes_and_no_slab() -> None:

@@ -7,9 +7,8 @@ import torch
 
 import mutoscope.zoo.sparse_transformation as module
 from mutoscope.guides import SparseTransformationGuide
-from mutoscope.zoo import SparseTransformation
+from mutoscope.zoo import SparseTransformation, simulate
 from mutoscope.zoo.errors import ConfigError, DataError
-from mutoscope.zoo.simulate import simulate
 
 SHAPE = (1, 6, 6)
 

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -48,7 +48,15 @@ class Trajectories:
         multiplier: Speed in reference speeds, 0 where the spike is off.
         speed: Speed in the factor's unit per frame, 0 where the spike is off.
         pose: Accumulated parameter of every frame in the factor's unit.
+        dims: Names of the axes of each, as a model has them.
     """
+
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {
+        "spike": ("sequence", "time", "factor"),
+        "multiplier": ("sequence", "time", "factor"),
+        "speed": ("sequence", "time", "factor"),
+        "pose": ("sequence", "frame", "factor"),
+    }
 
     spike: Bool[Tensor, "sequence transition factor"]
     multiplier: Float[Tensor, "sequence transition factor"]

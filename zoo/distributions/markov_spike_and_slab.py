@@ -43,6 +43,7 @@ class MarkovSpikeAndSlab(TorchDistribution):
     arg_constraints: ClassVar[dict[str, Constraint]] = {}
     support = constraints.independent(constraints.real, 2)
     has_rsample = False
+    sparse = True
 
     def __init__(
         self,
