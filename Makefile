@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow arviz1 lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mutoscope fit sta --out runs/demo --overwrite
@@ -14,6 +14,9 @@ test: $(VENV)/.installed-dev
 slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow
 
+arviz1: $(VENV)/.installed-dev $(VENV)-arviz1/.installed
+	MUTOSCOPE_ARVIZ1_PYTHON=$(VENV)-arviz1/bin/python $(BIN)/pytest tests/inference/test_arviz.py
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -21,7 +24,13 @@ lint: $(VENV)/.installed-dev
 	MYPYPATH=.types $(BIN)/mypy -p mutoscope
 
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) $(VENV)-arviz1 build
+
+# ArviZ 1.x needs Python 3.12; on 3.11 its side of the adapter is tested without torch.
+$(VENV)-arviz1/.installed:
+	python3.12 -m venv $(VENV)-arviz1
+	$(VENV)-arviz1/bin/pip install --quiet "arviz>=1,<2" h5netcdf h5py matplotlib
+	touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

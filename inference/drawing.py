@@ -1,6 +1,6 @@
 """The work behind `posterior`: draws of all data, batch by batch, put into groups."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,7 +74,8 @@ class Drawing:
         fitting = min(draws, max(1, _PREDICTED_NUMBERS // max(1, numbers)))
         self._predicted = fitting if predictive_draws is None else predictive_draws
         self._truth, labels = truth_group(getattr(data, "truth", None), datum, count)
-        self.coords: dict[str, Coords] = dict.fromkeys(GROUPS, self._groups.coords)
+        coords = self._groups.coords | _labels_of_data(model, datum, count)
+        self.coords: dict[str, Coords] = dict.fromkeys(GROUPS, coords)
         self.coords["constant_data"] = labels
         self.lengths = {
             group: {"draw": self._predicted if group in _PREDICTIVE else draws, datum: count}
@@ -202,6 +203,12 @@ class _Batches:
         """Yield each batch after the number of its first datum."""
         for start in range(0, self.count, self._size):
             yield start, self.rows(start, min(start + self._size, self.count))
+
+
+def _labels_of_data(model: nn.Module, datum: str, count: int) -> dict[str, Sequence[str]]:
+    """Return what the model calls its data, if these are as many."""
+    labels = getattr(model, "coords", {}).get(datum, ())
+    return {datum: labels} if len(labels) == count else {}
 
 
 def _chunks(batch: Mapping[str, Tensor], draws: int) -> Iterator[tuple[int, int]]:

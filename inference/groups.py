@@ -1,7 +1,7 @@
 """What a model and its guide draw, as arrays whose axes have the model's names."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,9 @@ class Groups:
                 )
             self._axes[name] = tuple(axes)
         self.datum = self._name_of_data()
-        self.coords = {n: x for n, x in getattr(model, "coords", {}).items() if n != self.datum}
+        self.coords: dict[str, Sequence[str]] = {
+            n: x for n, x in getattr(model, "coords", {}).items() if n != self.datum
+        }
         taken = {axis for axes in self._axes.values() for axis in axes} | {*_DRAWS}
         for name, axes in self._axes.items():
             if name in taken or len({*axes, *_DRAWS}) < len(axes) + len(_DRAWS):

@@ -1,7 +1,6 @@
 """The posterior of a model as ArviZ groups, and what is read off it first."""
 
 from collections.abc import Collection, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .. import __version__
 from ..zoo.errors import ConfigError, DataError
 from .drawing import GROUPS, Drawing, Observations
 from .labelled import open_arviz, to_arviz
@@ -100,7 +100,7 @@ def posterior(
         "seed": seed,
         "draws": draws,
         "batch_size": batch_size,
-        "mutoscope_version": version("mutoscope"),
+        "mutoscope_version": __version__,
     }
     with evaluation(model, guide, seed=seed):
         drawing = Drawing(

@@ -77,6 +77,11 @@ def test_models_import_neither_plots_nor_reports_nor_themselves_twice() -> None:
     assert not {m for m in modules if m.startswith("mutoscope.inference")}
 
 
+def test_posteriors_are_read_and_written_without_torch() -> None:
+    adapter = "mutoscope.inference.labelled, mutoscope.inference.storage, mutoscope.zoo.errors"
+    assert not {"torch", "pyro", "arviz"} & modules_after(f"import {adapter}")
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_no_arrow_points_back(path: Path) -> None:
     layer = path.relative_to(ROOT).parts[0]

@@ -284,7 +284,7 @@ def test_sites_of_other_names_carry_theirs(seen: Tensor) -> None:
                 self.inner(seen, size=size)
 
     drawn = posterior(Renamed(Walk()), Renamed(WalkGuide()), {"seen": seen}, draws=2)["posterior"]
-    assert {"pace", "pace_spike", "pace_slab"} <= set(drawn)
+    assert {"pace", "pace_spike", "pace_slab"} <= set(drawn.data_vars)
 
 
 def truth_of(truth: object, seen: Tensor) -> Any:

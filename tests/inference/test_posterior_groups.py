@@ -13,6 +13,7 @@ from mutoscope.inference.metrics import particles as particles_module
 from mutoscope.inference.posterior import GROUPS, posterior
 from mutoscope.zoo.errors import ConfigError, DataError
 
+from .arviz_functions import names_of
 from .measured import (
     NOISE,
     PRECISION,
@@ -43,7 +44,7 @@ def rows(x, dim=-1, name="data"):
 
 def test_every_group_is_there_with_chain_draw_and_datum(x):
     idata = of(x)
-    names = {group: set(idata[group].data_vars) for group in idata.groups()}
+    names = {group: set(idata[group].data_vars) for group in names_of(idata)}
     sites = {"z", "mean"}
     assert names == {
         "posterior": sites,
@@ -104,7 +105,7 @@ def test_the_prior_knows_nothing_of_the_data(x):
 @pytest.mark.parametrize("group", GROUPS[:-1])
 def test_no_group_depends_on_which_others_are_asked_for(x, group):
     whole, alone = of(x), of(x, groups=(group,))
-    assert alone.groups() == [group]
+    assert names_of(alone) == [group]
     assert alone[group].equals(whole[group])
 
 
@@ -268,6 +269,16 @@ def test_a_model_without_axis_names_gets_those_of_arviz(x):
     assert idata["log_likelihood"]["x"].dims == ("chain", "draw", "datum")
 
 
+def test_data_are_called_what_the_model_calls_them_if_they_are_as_many(x):
+    class Named(Measured):
+        coords = Measured.coords | {"datum": [f"school {k}" for k in range(COUNT)]}
+
+    whole, part = (of(x[:count], (Named, MeasuredGuide)) for count in (COUNT, COUNT - 1))
+    for group in names_of(whole):
+        assert list(whole[group]["datum"].values) == Named.coords["datum"]
+        assert list(part[group]["datum"].values) == [*range(COUNT - 1)]
+
+
 @pytest.mark.parametrize(
     ("names", "labels", "words"),
     [
@@ -342,7 +353,7 @@ def test_options_out_of_range_are_refused(x, options, words):
 
 
 def test_one_group_may_be_named_alone(x):
-    assert of(x, groups="prior").groups() == ["prior"]
+    assert names_of(of(x, groups="prior")) == ["prior"]
 
 
 def test_batches_of_other_shapes_are_refused(x):

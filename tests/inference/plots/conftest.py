@@ -1,10 +1,14 @@
-import arviz
 import numpy as np
 import pytest
 
+from mutoscope.inference.labelled import Labelled, to_arviz
+
+FIELDS = ["a", "b", "c"]
+FACTORS = ["rotation", "scale"]
+
 
 @pytest.fixture
-def idata() -> arviz.InferenceData:
+def groups():
     """Draws of three fields: the third follows the first factor, the first the second factor."""
     rng = np.random.default_rng(0)
     shape = (1, 40, 6, 8)
@@ -13,18 +17,17 @@ def idata() -> arviz.InferenceData:
     speed = np.zeros((*shape, 3))
     speed[..., 2] = true[..., 0] / 20 * rng.lognormal(0, 0.1, shape)
     speed[..., 0] = -true[..., 1] / 0.1 * rng.lognormal(0, 0.1, shape)
-    posterior = arviz.from_dict(
-        posterior={"speed": speed, "spike": speed != 0},
-        dims={name: ["sequence", "time", "field"] for name in ("speed", "spike")},
-        coords={"field": ["a", "b", "c"]},
-    )
-    truth = arviz.from_dict(
-        constant_data={"speed": true, "spike": spike, "unit": np.array(["degree", "log-scale"])},
-        dims={
-            "speed": ["sequence", "time", "factor"],
-            "spike": ["sequence", "time", "factor"],
-            "unit": ["factor"],
+    drawn, known = ("chain", "draw", "sequence", "time", "field"), ("sequence", "time", "factor")
+    return {
+        "posterior": {"speed": Labelled(drawn, speed), "spike": Labelled(drawn, speed != 0)},
+        "constant_data": {
+            "speed": Labelled(known, true),
+            "spike": Labelled(known, spike),
+            "unit": Labelled(("factor",), np.array(["degree", "log-scale"])),
         },
-        coords={"factor": ["rotation", "scale"]},
-    )
-    return arviz.concat(posterior, truth)
+    }
+
+
+@pytest.fixture
+def idata(groups):
+    return to_arviz(groups, {"posterior": {"field": FIELDS}, "constant_data": {"factor": FACTORS}})
