@@ -140,7 +140,8 @@ def replay_failure(
     """Put a failed step in place again: weights in model and guide, and the noise that it drew.
 
     Afterwards `Elbo(model, guide, particles=facts["particles"])(batch, size=facts["size"])`
-    computes the terms of that step.
+    computes the terms of that step, and an `Objective` of the same arguments its loss, after
+    `drive(facts["progress"])`.
 
     Args:
         folder: `failure` in the folder of the run.
@@ -148,7 +149,8 @@ def replay_failure(
         guide: Its guide, likewise.
 
     Returns:
-        The batch, and the facts: message, step, indices, size.
+        The batch, and the facts: message, step, progress (the fraction of training that was done),
+        indices, size, particles.
 
     Raises:
         RunError: The folder holds no such record, or is damaged.
