@@ -56,7 +56,8 @@ class FitOptions(AbstractConfig):
         accumulate: Number of parts in which a device takes its share of a batch, one after the
             other: for batches that do not fit. Two devices and one part give the same numbers as
             one device and two parts.
-        accelerator: Where to train: "cpu", "cuda", "mps" or "auto". See Lightning Fabric.
+        accelerator: Where to train: "cpu", "cuda", "mps" or "auto". Resuming is exact on the first
+            two.
         devices: Number of devices (processes) of each node.
         num_nodes: Number of machines.
         strategy: How several devices work together. "auto" is "ddp" where there are several;
