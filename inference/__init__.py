@@ -4,12 +4,21 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .description import describe
     from .fitting import FitOptions, fit, resume
+    from .posterior import summarize
     from .run import Run
 
-__all__ = ["FitOptions", "Run", "fit", "resume"]
+__all__ = ["FitOptions", "Run", "describe", "fit", "resume", "summarize"]
 
-_HOMES = {"FitOptions": "fitting", "Run": "run", "fit": "fitting", "resume": "fitting"}
+_HOMES = {
+    "FitOptions": "fitting",
+    "Run": "run",
+    "describe": "description",
+    "fit": "fitting",
+    "resume": "fitting",
+    "summarize": "posterior",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -12,7 +12,16 @@ from torch.utils.data import default_collate
 
 from ..zoo.errors import DataError
 
-__all__ = ["Shuffle", "Split", "Tensors", "as_split", "count_of", "held_in_memory", "like"]
+__all__ = [
+    "Shuffle",
+    "Split",
+    "Tensors",
+    "as_split",
+    "count_of",
+    "held_in_memory",
+    "like",
+    "splits_of",
+]
 
 # Splits up to this size are rendered once and kept, which makes a step of a small model twice as
 # fast; larger ones are rendered batch by batch.
@@ -42,9 +51,9 @@ def as_split(data: Any) -> Split:  # noqa: ANN401 - see `fit`
     if isinstance(data, Mapping):
         split: Split = Tensors(data)
     elif callable(getattr(data, "batch", None)) and hasattr(data, "__len__"):
-        split = data
+        split = _Checked(data, type(data).__name__)
     elif callable(getattr(data, "__getitem__", None)) and hasattr(data, "__len__"):
-        split = _Items(data)
+        split = _Checked(_Items(data), type(data).__name__)
     else:
         raise DataError(
             f"Found data of type {type(data).__name__}; expected a data set, a split with "
@@ -53,13 +62,21 @@ def as_split(data: Any) -> Split:  # noqa: ANN401 - see `fit`
     if count_of(split) == 0:
         raise DataError("The data set is empty: there is nothing to learn from.")
     if not isinstance(split, Tensors):
-        rows = len(Tensors(split.batch(torch.arange(1))))
-        if rows != 1:
-            raise DataError(
-                f"Asked for a batch of one, {type(data).__name__} gave {rows} rows; expected one "
-                "for each index. Let `batch` choose along the first axis."
-            )
+        Tensors(split.batch(torch.arange(1)))
     return split
+
+
+def splits_of(data: Any) -> tuple[Any, Any]:  # noqa: ANN401 - see `fit`
+    """Return what to train on and what to hold out, None if there is nothing."""
+    if isinstance(data, Mapping):
+        if isinstance(data.get("train"), Tensor) or "train" not in data:
+            return data, None
+        return data["train"], data.get("validation")
+    train = getattr(data, "train", None)
+    # Data sets of other libraries have a flag or a method of that name.
+    if train is None or isinstance(train, bool) or not hasattr(train, "__len__"):
+        return data, None
+    return train, getattr(data, "validation", None)
 
 
 def count_of(data: Any) -> int:  # noqa: ANN401 - see `fit`
@@ -70,7 +87,7 @@ def count_of(data: Any) -> int:  # noqa: ANN401 - see `fit`
     """
     try:
         return len(data)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise DataError(
             f"{type(data).__name__} does not say how many data it holds ({error}). Give it a "
             "`__len__` that does."
@@ -107,37 +124,30 @@ def held_in_memory(split: Split, device: torch.device, where: str = "auto") -> S
         room = min(room, torch.cuda.mem_get_info(device)[0] // 2)
     if where == "auto" and size > room:
         return split
-    if not isinstance(split, Tensors):
-        chunks = [split.batch(index) for index in torch.arange(len(split)).split(_CHUNK)]
-        split = Tensors({name: torch.cat([c[name] for c in chunks]) for name in first})
-    return Tensors({name: tensor.to(device) for name, tensor in split.tensors.items()})
+    if isinstance(split, Tensors):
+        return Tensors({name: tensor.to(device) for name, tensor in split.tensors.items()})
+    whole = {
+        name: torch.empty(len(split), *x.shape[1:], dtype=x.dtype, device=device)
+        for name, x in first.items()
+    }
+    for index in torch.arange(len(split)).split(_CHUNK):
+        chunk = split.batch(index)
+        if _kinds(chunk) != _kinds(first):
+            raise DataError(
+                f"Found data {_kinds(first)} first, and {_kinds(chunk)} from number {index[0]} on. "
+                "Give all the same names, shapes and types. Those of several lengths can only be "
+                "read batch by batch: pass data_device='stream'."
+            )
+        for name, tensor in chunk.items():
+            whole[name][index[0] : index[-1] + 1] = tensor
+    return Tensors(whole)
 
 
 class Tensors:
     """Named tensors with a common first axis, as a split."""
 
     def __init__(self, tensors: Mapping[str, Any]) -> None:
-        if not isinstance(tensors, Mapping):
-            raise DataError(
-                f"Found a batch of type {type(tensors).__name__}; expected tensors by name, such "
-                "as {'images': tensor}."
-            )
-        if not tensors:
-            raise DataError("The data set is empty: it holds no tensor.")
-        for name, tensor in tensors.items():
-            if not isinstance(name, str) or name == "size":
-                raise DataError(
-                    f"Found a tensor called {name!r}. Tensors are arguments of the model by their "
-                    "names, beside `size`, the number of all data. Choose another name."
-                )
-            if not _has_rows(tensor):
-                raise DataError(
-                    f"{name!r} is a {_named(tensor)}; expected a dense tensor whose first axis is "
-                    "that of the data. Convert arrays with torch.as_tensor."
-                )
-        lengths = {name: len(tensor) for name, tensor in tensors.items()}
-        if len(set(lengths.values())) != 1:
-            raise DataError(f"Tensors of one data set must have one length, found {lengths}.")
+        _count_rows(tensors)
         for name, tensor in tensors.items():
             if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
                 raise DataError(f"{name!r} holds NaN or infinity. Clean the data before training.")
@@ -151,18 +161,76 @@ class Tensors:
         return {name: tensor[indices.to(tensor.device)] for name, tensor in self.tensors.items()}
 
 
+def _count_rows(tensors: Mapping[str, Any]) -> int:
+    """Return the common length of named tensors, once they are known to be that."""
+    if not isinstance(tensors, Mapping):
+        raise DataError(
+            f"Found a batch of type {type(tensors).__name__}; expected tensors by name, such "
+            "as {'images': tensor}."
+        )
+    if not tensors:
+        raise DataError("The data set is empty: it holds no tensor.")
+    for name, tensor in tensors.items():
+        if not isinstance(name, str) or name == "size":
+            raise DataError(
+                f"Found a tensor called {name!r}. Tensors are arguments of the model by their "
+                "names, beside `size`, the number of all data. Choose another name."
+            )
+        if not _has_rows(tensor):
+            raise DataError(
+                f"{name!r} is a {_named(tensor)}; expected a dense tensor of plain numbers "
+                "whose first axis is that of the data. Convert arrays with torch.as_tensor, "
+                "and other numbers with `.float()`."
+            )
+    lengths = {name: len(tensor) for name, tensor in tensors.items()}
+    if len(set(lengths.values())) != 1:
+        raise DataError(f"Tensors of one data set must have one length, found {lengths}.")
+    return next(iter(lengths.values()))
+
+
+def _kinds(batch: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Return the shape of a datum, and its type, by name."""
+    return {name: (tuple(tensor.shape[1:]), tensor.dtype) for name, tensor in batch.items()}
+
+
 def _has_rows(tensor: object) -> bool:
-    """Tell whether this is a tensor whose rows can be read."""
+    """Tell whether this is a tensor whose rows can be read, and whose numbers compared."""
     if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided:
         return False
-    return not tensor.is_meta and not tensor.is_nested and tensor.ndim > 0
+    if tensor.is_meta or tensor.is_nested or tensor.is_quantized or tensor.ndim == 0:
+        return False
+    return not tensor.is_floating_point() or tensor.itemsize > 1  # 8 bits are for storage only
 
 
 def _named(found: object) -> str:
     """Return the type of something, and what kind of tensor it is."""
     if not isinstance(found, Tensor):
         return type(found).__name__
-    return f"{found.ndim}-dimensional tensor of layout {found.layout} on {found.device}"
+    return (
+        f"{found.ndim}-dimensional tensor of {found.dtype} in layout {found.layout} on "
+        f"{found.device}"
+    )
+
+
+class _Checked:
+    """A split whose every batch is known to hold named tensors, a row for each index."""
+
+    def __init__(self, split: Split, name: str) -> None:
+        self.split, self.name = split, name
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def batch(self, indices: Int[Tensor, " batch"]) -> dict[str, Tensor]:
+        """Return the data at `indices`."""
+        batch = self.split.batch(indices)
+        rows = _count_rows(batch)
+        if rows != len(indices):
+            raise DataError(
+                f"Asked for a batch of {len(indices)}, {self.name} gave {rows} rows; expected one "
+                "for each index. Let `batch` choose along the first axis."
+            )
+        return batch
 
 
 class _Items:
@@ -170,32 +238,41 @@ class _Items:
 
     def __init__(self, items: Any) -> None:  # noqa: ANN401 - any map-style data set
         self.items = items
-        try:
-            first = items[0] if count_of(items) else {}
-        except (LookupError, TypeError) as error:
-            raise DataError(
-                f"{type(items).__name__} has no item 0 ({type(error).__name__}: {error}); expected "
-                "a data set whose items 0, 1, … are named tensors such as {'images': tensor}."
-            ) from error
-        if not isinstance(first, Mapping):
-            raise DataError(
-                f"Items of the data set are of type {type(first).__name__}; expected named "
-                "tensors such as {'images': tensor}: their names are the model's arguments."
-            )
+        if count_of(items):
+            self._item(0)
 
     def __len__(self) -> int:
         return len(self.items)
 
     def batch(self, indices: Int[Tensor, " batch"]) -> dict[str, Tensor]:
         """Return the items asked for, stacked."""
+        items = [self._item(int(i)) for i in indices]
         try:
-            batch: dict[str, Tensor] = default_collate([self.items[int(i)] for i in indices])
-        except (RuntimeError, TypeError, KeyError) as error:
+            batch: dict[str, Tensor] = default_collate(items)
+        except Exception as error:  # items hold anything, and each fails in its own way
+            reason = str(error).partition("\n")[0]
             raise DataError(
-                f"Items {indices.tolist()[:8]}… of the data set do not stack: {error}. All must "
+                f"Items {indices.tolist()[:8]}… of the data set do not stack: {reason}. All must "
                 "have the same names and shapes."
             ) from error
         return batch
+
+    def _item(self, index: int) -> Mapping[str, Any]:
+        """Return an item, once it is known to be named tensors."""
+        try:
+            item = self.items[index]
+        except (LookupError, TypeError) as error:
+            raise DataError(
+                f"{type(self.items).__name__} has no item {index} ({type(error).__name__}: "
+                f"{error}); expected a data set whose items 0, 1, … are named tensors such as "
+                "{'images': tensor}."
+            ) from error
+        if not isinstance(item, Mapping):
+            raise DataError(
+                f"Item {index} of the data set is of type {type(item).__name__}; expected named "
+                "tensors such as {'images': tensor}: their names are the model's arguments."
+            )
+        return item
 
 
 class Shuffle:

@@ -1,7 +1,6 @@
 """The loss and its gradients as one graph: no Python between two operations of a step."""
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import pyro
@@ -13,12 +12,16 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..zoo.checks import deferred_checks
 
-__all__ = ["Captured", "compile_networks"]
+__all__ = ["CannotCapture", "Captured", "compile_networks"]
 
 _MOST_GRAPHS = 4
 
 Batch = dict[str, Tensor]
 _Computed = tuple[Tensor, Tensor, list[Tensor | None]]
+
+
+class CannotCapture(Exception):
+    """The loss cannot be one graph."""
 
 
 class Captured:
@@ -29,24 +32,24 @@ class Captured:
     changes in place counts, what is a plain number is fixed for ever. A graph draws the same noise
     as the objective itself, and defers its checks (`deferred_checks`).
 
-    A graph is for one set of shapes. There is one for each shape of a datum, up to four, made for
-    the first batch of that shape and again for a larger one; smaller batches, such as the last of
-    an epoch, run without a graph, since they do not come often enough to pay for compiling. Where
-    capturing fails, because what an objective does depends on data or for want of a compiler, a
-    warning says so and everything runs without a graph from then on.
+    A graph is for one set of shapes. Batches of other sizes than `sizes`, such as the last of an
+    epoch, run without a graph, since they do not come often enough to pay for compiling; so do
+    those of a fifth shape.
 
     Args:
-        objective: Maps a batch to the loss, a scalar, and to a vector of named terms.
+        objective: Maps a batch to the loss, a scalar, and to a vector of named terms. Its
+            parameters are the same objects for ever.
+        sizes: Numbers of data of the batches that get a graph.
         backend: What compiles the graph, as in `torch.compile`; "eager" runs it as it is.
-
-    Attributes:
-        eager: Whether capturing has failed.
     """
 
-    def __init__(self, objective: nn.Module, *, backend: str = "inductor") -> None:
-        self._objective, self._backend = objective, backend
-        self._graphs: dict[tuple[object, int], Callable[..., _Computed]] = {}
-        self.eager = False
+    def __init__(
+        self, objective: nn.Module, sizes: Collection[int], *, backend: str = "inductor"
+    ) -> None:
+        self._objective, self._sizes, self._backend = objective, frozenset(sizes), backend
+        self._graphs: dict[object, Callable[..., _Computed]] = {}
+        self._parameters = dict(objective.named_parameters())
+        self._learned = [name for name, p in self._parameters.items() if p.requires_grad]
 
     def __call__(self, batch: Batch) -> tuple[Float[Tensor, ""], Float[Tensor, " term"]]:
         """Return the loss and the terms, and leave the gradient in the parameters.
@@ -55,9 +58,12 @@ class Captured:
 
         Args:
             batch: Observed tensors by name, with a common first axis.
+
+        Raises:
+            CannotCapture: What the objective does depends on data, or a compiler is missing. No
+                noise was drawn.
         """
-        parameters = dict(self._objective.named_parameters())
-        named = parameters | dict(self._objective.named_buffers())
+        named = self._parameters | dict(self._objective.named_buffers())
         state = {name: tensor.detach() for name, tensor in named.items()}
         graph = self._graph(state, batch)
         if graph is None:
@@ -66,35 +72,28 @@ class Captured:
             with torch.no_grad(), _full_precision(batch):
                 loss, terms, gradients = graph(state, batch)
         taken = {tensor.data_ptr() for tensor in (*state.values(), *batch.values())}
-        learned = [parameter for parameter in parameters.values() if parameter.requires_grad]
-        for parameter, gradient in zip(learned, gradients, strict=True):
+        for name, gradient in zip(self._learned, gradients, strict=True):
+            parameter = self._parameters[name]
             parameter.grad = _own(gradient, parameter, taken)
         return loss, terms
 
     def _graph(self, state: Batch, batch: Batch) -> Callable[..., _Computed] | None:
-        datum = tuple((name, x.shape[1:], x.dtype) for name, x in sorted(batch.items()))
-        rows = len(next(iter(batch.values())))
-        known = [size for shape, size in self._graphs if shape == datum]
-        if rows > max(known, default=0) and len(self._graphs) < _MOST_GRAPHS and not self.eager:
-            self._capture((datum, rows), state, batch)
-        return self._graphs.get((datum, rows))
+        shapes = tuple((name, x.shape, x.dtype) for name, x in batch.items())
+        wanted = len(next(iter(batch.values()))) in self._sizes
+        if wanted and shapes not in self._graphs and len(self._graphs) < _MOST_GRAPHS:
+            self._graphs[shapes] = self._capture(state, batch)
+        return self._graphs.get(shapes)
 
-    def _capture(self, key: tuple[object, int], state: Batch, batch: Batch) -> None:
-        """Make a graph, without a trace in the state or the random generators."""
+    def _capture(self, state: Batch, batch: Batch) -> Callable[..., _Computed]:
+        """Return a graph, without a trace in the state or the random generators."""
         state = {name: tensor.clone() for name, tensor in state.items()}
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             # Errors of the objective's own show here; so does what it works out only once.
             self._compute(state, batch)
             try:
-                self._graphs[key] = self._compiled(state, batch)
+                return self._compiled(state, batch)
             except Exception as error:  # one of many kinds, by what could not be captured
-                self.eager = True
-                self._graphs.clear()
-                warnings.warn(
-                    f"The loss cannot be one graph ({_in_one_line(error)}), so steps run one "
-                    "operation at a time: slower, with equal results.",
-                    stacklevel=4,
-                )
+                raise CannotCapture(_in_one_line(error)) from error
 
     def _compiled(self, state: Batch, batch: Batch) -> Callable[..., _Computed]:
         trace = make_fx(lambda *inputs: self._compute(*inputs), tracing_mode="fake")
@@ -111,7 +110,7 @@ class Captured:
         return graph
 
     def _compute(self, state: Batch, batch: Batch) -> _Computed:
-        learned = [name for name, p in self._objective.named_parameters() if p.requires_grad]
+        learned = self._learned
         state = {name: x.detach().requires_grad_(name in learned) for name, x in state.items()}
         loss, terms = functional_call(self._objective, state, (batch,))
         with _full_precision(batch):

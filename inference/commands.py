@@ -13,9 +13,10 @@ from ..zoo.config import AbstractConfig
 from ..zoo.datasets import FirstOf
 from ..zoo.errors import ConfigError, RunError
 from .data_options import DataOptions
-from .job import Job, build
+from .job import Job, build, check_entry
 from .options import FitOptions
 from .run import Run
+from .tables import TextTable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,16 +28,15 @@ _MOST_DATA = 512
 
 def list_known() -> None:
     """Print the models and data sets that can be asked for by name."""
-    from rich.table import Table
-
     from ..guides.registry import broken_entries
     from ..zoo.datasets import sources
 
-    table = Table("name", "model", "guide", "what it is")
-    for entry in entries():
-        table.add_row(entry.name, entry.model.__name__, entry.guide.__name__, entry.summary)
+    rows = [
+        (entry.name, f"{entry.summary}\n  {entry.model.__name__}, {entry.guide.__name__}")
+        for entry in entries()
+    ]
     console = _console()
-    console.print(table)
+    console.print(TextTable(("name", "model"), rows).of_rich())
     for line in broken_entries():
         console.print(line)
     console.print(f"Data sets: {', '.join(sources())}, or the path of a file or folder of images.")
@@ -44,10 +44,12 @@ def list_known() -> None:
 
 def describe(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse namespace
     """Print what a model and its guide consist of, on the data that were asked for."""
-    from .describe import describe as described
+    from .description import describe as described
 
+    chosen, options = Entry.named(entry), (_part(words, "model"), _part(words, "guide"))
+    check_entry(chosen, *options)
     data = _options(DataOptions, words).open(seed=0)
-    pair = build(Entry.named(entry), data, _part(words.model), _part(words.guide), seed=0)
+    pair = build(chosen, data, *options, seed=0)
     batch = data.train.batch(torch.arange(min(4, len(data.train))))
     _console().print(described(*pair, batch, size=len(data.train)).table())
 
@@ -70,8 +72,8 @@ def fit(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse namesp
         entry=entry,
         data=_options(DataOptions, words),
         options=_options(FitOptions, words),
-        model=_part(words.model),
-        guide=_part(words.guide),
+        model=_part(words, "model"),
+        guide=_part(words, "guide"),
         draws=words.draws,
         baseline=not words.no_baseline,
     ).run(folder, quiet=words.quiet)
@@ -190,12 +192,16 @@ def _options(kind: type[AbstractConfig], chosen: Any) -> Any:  # noqa: ANN401 - 
     return kind.from_dict({field.name: chosen[field.name] for field in fields(kind)})
 
 
-def _part(chosen: Any) -> dict[str, Any]:  # noqa: ANN401 - a jsonargparse namespace
-    """Return the options of a model or guide, without the parser's note of a file they are from."""
-    return {name: value for name, value in vars(chosen).items() if name != "__path__"}
+def _part(words: Any, name: str) -> dict[str, Any]:  # noqa: ANN401 - a jsonargparse namespace
+    """Return the options of the model or guide, without the parser's note of a file they are from.
+
+    One that has no options has no part in the words.
+    """
+    part = words.get(name)
+    return {} if part is None else {k: x for k, x in vars(part).items() if k != "__path__"}
 
 
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, markup=False, emoji=False)

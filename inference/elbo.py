@@ -232,8 +232,9 @@ def _with_proposals(trace: Any, drawn: Mapping[str, Any], proposals: Any) -> Any
 
 
 def _total(log_prob: Tensor, site: Mapping[str, Any]) -> Tensor:
-    if isinstance(site["mask"], Tensor):
-        log_prob = torch.where(site["mask"], log_prob, 0.0)
+    mask = site["mask"]
+    if mask is not None and mask is not True:
+        log_prob = torch.where(torch.as_tensor(mask, device=log_prob.device), log_prob, 0.0)
     return (log_prob * site["scale"]).sum()
 
 

@@ -6,18 +6,19 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyro
 import torch
 from torch import Tensor, nn
 
 from ..zoo.errors import ConfigError, DataError, MutoscopeError
-from .batches import Split, Tensors, as_split, count_of, held_in_memory, like
+from .batches import Split, Tensors, as_split, count_of, held_in_memory, like, splits_of
 from .checkpoint import drop_checkpoint
-from .describe import describe
+from .description import describe
 from .loggers import Logger, as_loggers, open_loggers
 from .options import FitOptions
+from .processes import on_the_first
 from .run import Run, begin_run, build_pair, note_settings, read_unfinished
 from .session import Record, Session
 from .training import Training
@@ -59,8 +60,9 @@ def fit(
     Args:
         model: A Pyro model that keeps the contract.
         guide: Its guide; both are trained in place.
-        data: What to learn from: a data set with `train` and `validation`, a split, tensors by
-            name with a common first axis, or a `torch.utils.data.Dataset` of such tensors.
+        data: What to learn from: a data set with `train` and `validation` (attributes, or keys of a
+            mapping), a split, tensors by name with a common first axis, or a
+            `torch.utils.data.Dataset` of such tensors.
         options: How to train.
         out: Folder of the run; None keeps it in memory.
         overwrite: Whether `out` may hold a run already, which is replaced.
@@ -166,7 +168,7 @@ class _Task:
             raise ConfigError("Neither the model nor the guide has a parameter to train.")
         batch = like(train.batch(_first(2, train)), trainable[0])
         if self.options.estimator == "lean":  # Pyro's own accept more, and check it themselves
-            describe(self.model, self.guide, batch, size=len(train))
+            self._check_use(describe(self.model, self.guide, batch, size=len(train)).unused)
         digest = _digest(train)
         if begin is None and self.settings.get("data_digest") != digest:
             raise DataError(
@@ -186,11 +188,18 @@ class _Task:
             module.eval()
         settings = self.settings | {"restart scores": record.scores}
         run = Run(self.model, self.guide, record.history, settings)
-        if self.folder is not None and fabric.is_global_zero:
-            run.save(self.folder)
-            drop_checkpoint(self.folder)
-        fabric.barrier()
+        if self.folder is not None:
+            on_the_first(fabric, lambda: self._finish(run))
         return run
+
+    def _check_use(self, unused: tuple[str, ...]) -> None:
+        several = self.options.devices * self.options.num_nodes > 1
+        if several and unused and self.options.strategy != "ddp_find_unused_parameters_true":
+            raise ConfigError(
+                f"The loss does not depend on {', '.join(unused)}, for whose gradients several "
+                "devices would wait for ever. Remove them, call requires_grad_(False) on them, or "
+                "use strategy='ddp_find_unused_parameters_true'."
+            )
 
     def _train(
         self,
@@ -202,14 +211,18 @@ class _Task:
         kept = held_in_memory(train, fabric.device, self.options.data_device)
         training = Training(fabric, self.model, self.guide, kept, self.options)
         scored = {} if held_out is None else _scored(training, held_out)
-        wanted = (*self.loggers, *self.options.loggers)
-        loggers = open_loggers(wanted, self.folder, self.settings) if fabric.is_global_zero else []
-        session = Session(training, scored, self.folder, loggers)
-        if begin is None:
-            session.resume()
-        if fabric.is_global_zero:
-            self._note(begin)
-        return session.run(progress=self.progress)
+        wanted = (*self.loggers, *self.options.loggers) if fabric.is_global_zero else ()
+        with open_loggers(wanted, self.folder, self.settings) as loggers:
+            session = Session(training, scored, self.folder, loggers)
+            if begin is None:
+                session.resume()
+            on_the_first(fabric, lambda: self._note(begin))
+            return session.run(progress=self.progress)
+
+    def _finish(self, run: Run) -> None:
+        folder = cast(Path, self.folder)
+        run.save(folder)
+        drop_checkpoint(folder)
 
     def _note(self, begin: Callable[[], None] | None) -> None:
         """Write what is known of the run before its next step."""
@@ -219,8 +232,8 @@ class _Task:
             note_settings(self.folder, self.model, self.guide, self.settings)
 
     def _splits(self, data: Any) -> tuple[Split, Split | None]:  # noqa: ANN401 - see `fit`
-        train = as_split(getattr(data, "train", data))
-        held_out = getattr(data, "validation", None)
+        train, held_out = splits_of(data)
+        train = as_split(train)
         held_out = as_split(held_out) if held_out is not None and count_of(held_out) else None
         for split in (train, held_out):
             _check(self.model, split)

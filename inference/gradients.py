@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from .objective import AbstractObjective
+from .processes import over_processes
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from .capture import Captured
 
-__all__ = ["Gradients", "over_processes"]
+__all__ = ["Gradients"]
 
 
 class Gradients:
@@ -28,8 +30,10 @@ class Gradients:
         fabric: Where to train, launched.
         objective: The loss.
         optimizer: Of its parameters.
+        batch_size: Number of data of a whole batch.
         accumulate: Number of parts for each process.
-        compile: Whether to capture loss and gradients as one graph.
+        compile: Whether to capture loss and gradients as one graph. Where that cannot be, a warning
+            says so, and networks are compiled by themselves.
 
     Attributes:
         optimizer: The same, as `fabric` wants it stepped.
@@ -43,6 +47,7 @@ class Gradients:
         objective: AbstractObjective,
         optimizer: torch.optim.Optimizer,
         *,
+        batch_size: int,
         accumulate: int,
         compile: bool,
     ) -> None:
@@ -50,10 +55,11 @@ class Gradients:
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         setup: Any = fabric.setup(objective, optimizer)
         self._call, self.optimizer = setup
-        self._captured = _capture(objective) if compile else None
         self.parts = fabric.world_size * accumulate
         first = fabric.global_rank * accumulate
         self.own = list(range(first, first + accumulate))
+        sizes = {len(part) for part in self.rows(torch.arange(batch_size))} if compile else set()
+        self._captured = _capture(objective, sizes) if compile else None
 
     def rows(self, indices: Tensor) -> list[Tensor]:
         """Return which data of a batch each of this process's parts holds; some may hold none."""
@@ -72,30 +78,46 @@ class Gradients:
             share: Their share of the whole batch.
             last: Whether it is the last part: then gradients are averaged over processes.
         """
-        several = self.fabric.world_size > 1
         weight = share * self.fabric.world_size
         if self._captured is None:
-            wait = several and not last
+            wait = self.fabric.world_size > 1 and not last
             with self.fabric.no_backward_sync(self._call) if wait else contextlib.nullcontext():
                 loss, terms = self._call(batch)
                 self.fabric.backward(loss if weight == 1.0 else loss * weight)
             return loss.detach(), terms
+        from .capture import CannotCapture
+
+        try:
+            return self._add_captured(self._captured, batch, weight, last=last)
+        except CannotCapture as error:
+            self._without_graph(error)
+        return self.add(batch, share, last=last)
+
+    def _add_captured(
+        self, captured: Captured, batch: Mapping[str, Tensor], weight: float, *, last: bool
+    ) -> tuple[Tensor, Tensor]:
         before = [parameter.grad for parameter in self._parameters]
         with self.fabric.autocast():
-            loss, terms = self._captured(dict(batch))
+            loss, terms = captured(dict(batch))
         for parameter, sum_before in zip(self._parameters, before, strict=True):
             if parameter.grad is not None and weight != 1.0:
                 parameter.grad.mul_(weight)
             if parameter.grad is not None and sum_before is not None:
                 parameter.grad.add_(sum_before)
-        if last and several:
+        if last and self.fabric.world_size > 1:
             self._average()
-        if self._captured.eager:
-            from .capture import compile_networks
-
-            self._captured = None  # the warning has been given
-            compile_networks(self._objective.elbo.model, self._objective.elbo.guide)
         return loss, terms
+
+    def _without_graph(self, reason: Exception) -> None:
+        from .capture import compile_networks
+
+        warnings.warn(
+            f"The loss cannot be one graph ({reason}), so networks are compiled by themselves: "
+            "slower, with equal results.",
+            stacklevel=7,
+        )
+        self._captured = None
+        compile_networks(self._objective.elbo.model, self._objective.elbo.guide)
 
     def _average(self) -> None:
         """Average gradients over processes: a captured graph knows nothing of them."""
@@ -107,14 +129,7 @@ class Gradients:
             gradient.copy_(mean.view_as(gradient))
 
 
-def over_processes(fabric: Fabric, tensor: Tensor, reduce_op: str) -> Tensor:
-    """Return the "sum" or "mean" of a tensor over all processes."""
-    if fabric.world_size == 1:
-        return tensor
-    return cast(Tensor, fabric.all_reduce(tensor, reduce_op=reduce_op))
-
-
-def _capture(objective: AbstractObjective) -> Captured:
+def _capture(objective: AbstractObjective, sizes: set[int]) -> Captured:
     from .capture import Captured
 
-    return Captured(objective)
+    return Captured(objective, sizes)

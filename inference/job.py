@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import torch
 
 from ..guides.registry import Entry
-from ..zoo.errors import RunError
+from ..zoo.errors import ConfigError, RunError
 from .checkpoint import has_checkpoint
 from .data_options import DataOptions
 from .fitting import fit, resume
 from .options import FitOptions
+from .processes import leads
 from .run import Run, read_run
 
-__all__ = ["Job", "build"]
+__all__ = ["Job", "build", "check_entry"]
 
 _BASELINE_STEPS = 1500
 _REPORT = "report.json"
@@ -48,6 +50,34 @@ def build(
         torch.manual_seed(seed)
         made = entry.model(entry.model.Config.from_dict(shape | model))
         return made, entry.guide(made, entry.guide.Config.from_dict(guide))
+
+
+def check_entry(entry: Entry, model: dict[str, Any], guide: dict[str, Any]) -> None:
+    """Refuse what is wrong whatever the images, before these are opened.
+
+    Args:
+        entry: Which model.
+        model: Fields of the model's configuration.
+        guide: Fields of the guide's configuration.
+
+    Raises:
+        ConfigError: The model takes something else than images, or a field is unknown or out of
+            range.
+    """
+    _, *taken = inspect.signature(entry.model.forward).parameters.values()
+    named = [p for p in taken if p.kind is not p.VAR_KEYWORD and p.name != "size"]
+    names = [p.name for p in named]
+    needed = {p.name for p in named if p.default is p.empty} - {"images"}
+    anything = any(p.kind is p.VAR_KEYWORD for p in taken)
+    if needed or not (anything or "images" in names):
+        tensors = ", ".join(f"{name!r}: tensor" for name in names)
+        raise ConfigError(
+            f"{entry.name} takes {', '.join(names)}, but the data sets of the command line are "
+            f"image sequences, called images. Train it in Python: fit(model, guide, {{{tensors}}})."
+        )
+    shape = {"image_shape": (1, 1, 1)} if "image_shape" in _names(entry.model.Config) else {}
+    entry.model.Config.from_dict(shape | model)
+    entry.guide.Config.from_dict(guide)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +129,10 @@ class Job:
 
     def run(self, folder: Path, *, quiet: bool) -> None:
         """Do it, and leave the run, its table and its pictures in `folder`."""
-        self._check_sizes()
+        entry = Entry.named(self.entry)
+        check_entry(entry, self.model, self.guide)
         data = self._opened()
-        pair = build(Entry.named(self.entry), data, self.model, self.guide, seed=self.options.seed)
+        pair = build(entry, data, self.model, self.guide, seed=self.options.seed)
         run = fit(
             *pair,
             data,
@@ -144,6 +175,8 @@ class Job:
 
         from .report import report
 
+        if not leads():
+            return
         console = Console(highlight=False)
         baseline = self._train_baseline(data, quiet=quiet)
         findings = report(
@@ -151,13 +184,6 @@ class Job:
         )
         console.print(findings.table())
         console.print(f"Pictures: {folder / 'figures'}   posterior: {folder / 'posterior.nc'}")
-
-    def _check_sizes(self) -> None:
-        """Refuse configurations that are wrong whatever the data, before these are opened."""
-        entry = Entry.named(self.entry)
-        shape = {"image_shape": (1, 1, 1)} if "image_shape" in _names(entry.model.Config) else {}
-        entry.model.Config.from_dict(shape | self.model)
-        entry.guide.Config.from_dict(self.guide)
 
     def _train_baseline(self, data: Any, *, quiet: bool) -> Run | None:  # noqa: ANN401
         entry = Entry.named(self.entry)

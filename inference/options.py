@@ -39,7 +39,8 @@ class FitOptions(AbstractConfig):
             reparameterised, and enumerated sites.
         particles: Number of draws of the guide that each datum's ELBO is averaged over.
         beta: Factor on every KL in the objective; the ELBO that is reported has none.
-        free_bits: Nats that each KL costs the objective at least (Kingma et al. 2016).
+        free_bits: Nats that each KL, averaged over a part of a batch, costs the objective at least
+            (Kingma et al. 2016).
         seed: Of batches and of the guide's draws.
         log_every: Number of steps between two rows of the history.
         patience: Stop when the held-out ELBO has not risen for so many rows; None goes on.
@@ -55,11 +56,12 @@ class FitOptions(AbstractConfig):
         accumulate: Number of parts in which a device takes its share of a batch, one after the
             other: for batches that do not fit. Two devices and one part give the same numbers as
             one device and two parts.
-        accelerator: Where to train: "cpu", "cuda", "mps" or "auto". See Lightning Fabric.
+        accelerator: Where to train: "cpu", "cuda", "mps" or "auto". Resuming is exact on the first
+            two.
         devices: Number of devices (processes) of each node.
         num_nodes: Number of machines.
-        strategy: How several devices work together: "auto" or "ddp" in a script, or another name
-            of Lightning Fabric's.
+        strategy: How several devices work together. "auto" is "ddp" where there are several;
+            "ddp_find_unused_parameters_true" also takes parameters that the loss does not use.
         checkpoint_seconds: Save the state of training this often, at the next row of the history.
         loggers: Further logs beside `history.csv`: "tensorboard", "wandb" (optional extras).
     """
@@ -88,7 +90,7 @@ class FitOptions(AbstractConfig):
     accelerator: str = "auto"
     devices: int = 1
     num_nodes: int = 1
-    strategy: str = "auto"
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto"
     checkpoint_seconds: float = 60.0
     loggers: tuple[str, ...] = ()
 

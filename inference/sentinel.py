@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..zoo.errors import MutoscopeError
 from .elbo import is_latent, is_observed
+from .metrics.particles import log_density
 from .objective import AbstractObjective
 from .sealed import seal, unseal
 
@@ -78,26 +79,34 @@ def _sites_not_finite(objective: AbstractObjective, batch: Mapping[str, Tensor])
     elbo = objective.elbo
     with torch.no_grad(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         guide: Any = poutine.trace(elbo.guide).get_trace(**batch, size=objective.size)
-        yield from _of_trace("guide", guide)
+        count = len(next(iter(batch.values())))
+        yield from _of_trace("guide", guide, count)
         model: Any = poutine.trace(poutine.replay(elbo.model, guide)).get_trace(
             **batch, size=objective.size
         )
-        yield from _of_trace("model", model)
+        yield from _of_trace("model", model, count)
 
 
-def _of_trace(where: str, trace: Any) -> Iterator[str]:  # noqa: ANN401 - a Pyro trace
+def _of_trace(where: str, trace: Any, count: int) -> Iterator[str]:  # noqa: ANN401 - a Pyro trace
     for name, site in trace.nodes.items():
         if site["type"] != "sample":
             continue
         if not _finite(site["value"]):
             yield f"the value of site {name!r} in the {where}"
         elif is_latent(site) or is_observed(site):
-            log_prob = site["fn"].log_prob(site["value"])
+            log_prob = log_density(site)
             if not _finite(log_prob):
-                places = (~log_prob.isfinite()).nonzero()
-                rows = places[:, -1].unique().tolist() if log_prob.ndim else []
-                which = f" (rows {rows[:8]} of the batch)" if rows else ""
-                yield f"log p({name}) in the {where}{which}"
+                yield f"log p({name}) in the {where}{_rows(site, log_prob, count)}"
+
+
+def _rows(site: Mapping[str, Any], log_prob: Tensor, count: int) -> str:
+    """Return which of so many data a density is not finite for, where one of its axes is theirs."""
+    for frame in site["cond_indep_stack"]:
+        axis = frame.dim
+        if axis is not None and log_prob.ndim >= -axis and log_prob.shape[axis] == count:
+            places = (~log_prob.isfinite()).nonzero()
+            return f" (rows {places[:, axis].unique().tolist()[:8]} of the batch)"
+    return ""
 
 
 def _finite(value: object) -> bool:
@@ -140,7 +149,8 @@ def replay_failure(
     """Put a failed step in place again: weights in model and guide, and the noise that it drew.
 
     Afterwards `Elbo(model, guide, particles=facts["particles"])(batch, size=facts["size"])`
-    computes the terms of that step.
+    computes the terms of that step, and an `Objective` of the same arguments its loss, after
+    `drive(facts["progress"])`.
 
     Args:
         folder: `failure` in the folder of the run.
@@ -148,7 +158,8 @@ def replay_failure(
         guide: Its guide, likewise.
 
     Returns:
-        The batch, and the facts: message, step, indices, size.
+        The batch, and the facts: message, step, progress (the fraction of training that was done),
+        indices, size, particles.
 
     Raises:
         RunError: The folder holds no such record, or is damaged.

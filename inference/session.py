@@ -15,17 +15,21 @@ from torch import Tensor
 
 from ..zoo.errors import Interrupted, RunError, TrainingError
 from .checkpoint import load_checkpoint, save_checkpoint
-from .gradients import over_processes
+from .limits import enough_memory
 from .loggers import CsvLog, Logger
+from .processes import on_the_first, over_processes
 from .progress import TrainingProgress
 from .run import HISTORY
 from .sentinel import FAILURE, save_failure
 from .signals import StopRequest, stop_requests
-from .training import Moment, Training
+from .training import Failure, Moment, Training
 
 __all__ = ["Record", "Session"]
 
 _BEST, _RIVAL = "best.", "rival."
+_LOOK = (
+    500  # steps after which a failure is looked for at the latest: each is remembered until then
+)
 
 
 @dataclass
@@ -56,7 +60,7 @@ class Session:
         training: The optimizer's steps.
         held_out: Data to score; empty if there are none.
         folder: Folder of the run; None keeps nothing.
-        loggers: Further takers of the rows.
+        loggers: Further takers of the rows, in the first process.
     """
 
     def __init__(
@@ -68,7 +72,7 @@ class Session:
     ) -> None:
         self.training, self.held_out = training, held_out
         self.leads = training.fabric.is_global_zero
-        self.folder, self.loggers = folder, loggers if self.leads else ()
+        self.folder, self.loggers = folder, loggers
         self.options, self.record = training.options, Record()
         self._best: dict[str, Tensor] = {}
         self._rival: dict[str, Tensor] = {}
@@ -80,10 +84,12 @@ class Session:
         """Train to the end, or until early stopping.
 
         Raises:
-            TrainingError: Something stopped being finite; the last finite state is in place.
+            TrainingError: Something stopped being finite, and the last finite state is in place; or
+                the device has too little memory.
             Interrupted: A signal asked to stop, and all is saved.
         """
-        with self._stoppable() as request, self._bar(progress) as bar:
+        memory = enough_memory(self.options.batch_size)
+        with self._stoppable() as request, self._bar(progress) as bar, memory:
             self._begin()
             while not self._finished():
                 self._advance(request, bar)
@@ -94,9 +100,12 @@ class Session:
     def _begin(self) -> None:
         self._started = self._saved = time.monotonic()
         self._seconds_before = self.record.seconds
-        if self.folder is not None and self.leads:
-            self._csv = CsvLog(self.folder / HISTORY, self.record.history)
+        if self.folder is not None:
+            on_the_first(self.training.fabric, self._open_csv)
         self._save()
+
+    def _open_csv(self) -> None:
+        self._csv = CsvLog(cast(Path, self.folder) / HISTORY, self.record.history)
 
     def _advance(self, request: StopRequest, bar: TrainingProgress) -> None:
         training = self.training
@@ -107,7 +116,8 @@ class Session:
             or (self._racing() and training.step >= self._early)
         )
         signal, due = self._agreed(request, row_ends)
-        if (self._on_host or row_ends or signal) and (moment := training.failure()):
+        look = self._on_host or row_ends or signal or not training.step % _LOOK
+        if look and (moment := training.failure()):
             self._fail(moment)
         if row_ends:
             self._row(bar)
@@ -146,16 +156,19 @@ class Session:
             self._require_finite(row["validation elbo"])
             self._compare(row["validation elbo"])
         self.record.history.append(row)
-        if self._csv is not None:
-            self._csv.append(row)
-        for logger in self.loggers:
-            logger.log_metrics(row, self.training.step)
+        on_the_first(self.training.fabric, lambda: self._log(row))
         unweighted = math.isclose(row["objective"], row["elbo"], rel_tol=1e-4)
         hidden = {"step", "seconds"} | ({"objective"} if unweighted else set())
         shown = {name: value for name, value in row.items() if name not in hidden}
         bar.show(self._steps_done(), rate, shown)
         if self._racing() and self.training.step >= self._early:
             self._end_candidate(row)
+
+    def _log(self, row: dict[str, float]) -> None:
+        if self._csv is not None:
+            self._csv.append(row)
+        for logger in self.loggers:
+            logger.log_metrics(row, self._steps_done())
 
     def _require_finite(self, score: float) -> None:
         if not math.isfinite(score):
@@ -223,12 +236,11 @@ class Session:
     def _save(self) -> None:
         if self.folder is None:
             return
+        folder = self.folder
         tensors, numbers = self._state()
         self.record.seconds = self._seconds_before + time.monotonic() - self._started
-        if self.leads:
-            save_checkpoint(
-                self.folder, tensors, {"numbers": numbers, "record": asdict(self.record)}
-            )
+        kept = {"numbers": numbers, "record": asdict(self.record)}
+        on_the_first(self.training.fabric, lambda: save_checkpoint(folder, tensors, kept))
         self._saved = time.monotonic()
 
     def resume(self) -> None:
@@ -249,23 +261,24 @@ class Session:
             ) from error
 
     def _fail(self, moment: Moment) -> None:
-        error = self.training.explain(moment)
+        failure = self.training.explain(moment)
         if self.folder is not None and self.leads:
-            self._save_failure(moment, str(error))
-        raise error
+            self._save_failure(moment, failure)
+        raise failure.error
 
-    def _save_failure(self, moment: Moment, message: str) -> None:
+    def _save_failure(self, moment: Moment, failure: Failure) -> None:
         """Leave what reproduces a failed step in the folder `failure` of the run."""
         training, options = self.training, self.options
         save_failure(
             cast(Path, self.folder) / FAILURE,
             training.weights(),
-            training.batch(moment.indices, moment),
-            training.noise.current(),
+            training.batch(failure.rows, moment),
+            failure.noise,
             {
-                "message": message,
+                "message": str(failure.error),
                 "step": moment.step + 1,
-                "indices": moment.indices.tolist(),
+                "progress": moment.step / training.steps,
+                "indices": failure.rows.tolist(),
                 "size": len(training.data),
                 "particles": options.particles,
             },

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import pyro
 import torch
 from torch import Tensor, nn
 
@@ -14,16 +13,18 @@ from ..zoo.checks import deferred_checks
 from ..zoo.errors import ConfigError, MutoscopeError, TrainingError
 from ..zoo.schedules import Windows
 from .batches import Shuffle, Split, like
-from .gradients import Gradients, over_processes
+from .gradients import Gradients
+from .limits import batch_statistics, rehearse, require_several_data
 from .noise import Noise, undisturbed
 from .objective import AbstractObjective, Objective, PyroObjective
 from .options import FitOptions
+from .processes import first_found, over_processes
 from .sentinel import explain_failure
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["Moment", "Training"]
+__all__ = ["Failure", "Moment", "Training"]
 
 _VALIDATED = 256
 
@@ -43,6 +44,14 @@ class Moment:
     indices: Tensor
     window: int | None
     noise: dict[int, Tensor]
+
+
+class Failure(NamedTuple):
+    """Why a step failed: what is raised, for which data, and the noise that they drew."""
+
+    error: MutoscopeError
+    rows: Tensor
+    noise: Tensor
 
 
 class Training:
@@ -80,34 +89,17 @@ class Training:
             fabric,
             self.objective,
             self.optimizer,
+            batch_size=min(options.batch_size, len(data)),
             accumulate=options.accumulate,
             compile=options.compile,
         )
         self.windows: Windows | None = getattr(model, "windows", None)
-        self._rehearse()
+        self._statistics = batch_statistics(self.objective)
+        if self._statistics:
+            require_several_data(options.batch_size, len(data), self._gradients.parts)
+        first = like(data.batch(torch.arange(min(2, len(data)))), self.parameters[0])
+        rehearse(fabric, self.objective, first, options)
         self.begin(options.seed)
-
-    def _rehearse(self) -> None:
-        """Run the loss once on whole data: what cannot work is said before anything is touched."""
-        batch = like(self.data.batch(torch.arange(min(2, len(self.data)))), self.parameters[0])
-        validated = self.options.estimator != "lean"
-        self.objective.eval()  # statistics of batches are not to count these
-        try:
-            with (
-                torch.set_grad_enabled(validated),  # which some of Pyro's ELBOs insist on
-                undisturbed(0),
-                self.fabric.autocast(),
-                pyro.validation_enabled(validated),
-            ):
-                self.objective(batch)
-        except (ValueError, NotImplementedError, RuntimeError) as error:
-            if isinstance(error, MutoscopeError):
-                raise
-            raise ConfigError(
-                f"The loss cannot be computed with estimator={self.options.estimator!r}, "
-                f"particles={self.options.particles} and precision={self.options.precision!r}: "
-                + str(error).split("Trace Shapes:")[0].strip()
-            ) from error
 
     def begin(self, seed: int) -> None:
         """Start anew from the parameters as they are."""
@@ -140,12 +132,15 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
+        before = [statistic.clone() for statistic in self._statistics]
         with deferred_checks():
             loss = self._add_gradients(moment)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.options.gradient_norm)
         failed = (~torch.isfinite(loss + norm)).to(self._failed)
         failed = over_processes(self.fabric, failed, "sum").clamp(max=1.0)
         self._failed = torch.maximum(self._failed, failed)
+        for statistic, last in zip(self._statistics, before, strict=True):
+            statistic.copy_(torch.where(self._failed > 0, last, statistic))
         cast(Any, self.optimizer).found_inf = self._failed  # where this is 1, a step does nothing
         self._gradients.optimizer.step()
         self.step += 1
@@ -194,31 +189,36 @@ class Training:
         taken = max(counts, default=0)
         return next(moment for moment in self._recent if moment.step == taken)
 
-    def explain(self, moment: Moment) -> MutoscopeError:
-        """Return the error that says what was not finite first, and where.
+    def explain(self, moment: Moment) -> Failure:
+        """Return what was not finite first, in whichever process, and what shows it again.
 
         The noise of that moment is in force again afterwards.
         """
         self.noise.restore(moment.noise)
         self.objective.drive(moment.step / self.steps)
-        where = f"Step {moment.step + 1}, batch indices {moment.indices[:8].tolist()}…"
-        found: str | MutoscopeError | None = None
+        found, statistics = None, [statistic.clone() for statistic in self._statistics]
         own = self._gradients.own
         for part, rows in zip(own, self._gradients.rows(moment.indices), strict=True):
+            if not len(rows):
+                continue
             self.noise.switch(part)
-            batch = self.batch(rows if len(rows) else moment.indices[:1], moment)
+            noise = self.noise.current()
             self.optimizer.zero_grad()
             with self.fabric.autocast():
-                found = explain_failure(self.objective, batch)
-            if found is not None:
+                reason = explain_failure(self.objective, self.batch(rows, moment))
+            if reason is not None:
+                found = (reason, rows, noise)
                 break
         self.noise.restore(moment.noise)
-        if isinstance(found, MutoscopeError):
-            return type(found)(f"{where}: {found}")
-        found = found or "the loss is finite here, but not the gradient's length or another process"
-        return TrainingError(
-            f"{where}: {found}. Lower the learning rate or the gradient norm, or check the data."
-        )
+        for statistic, kept in zip(self._statistics, statistics, strict=True):
+            statistic.copy_(kept)
+        nothing = ("the loss is finite, but not the length of its gradient", moment.indices, noise)
+        reason, rows, noise = first_found(self.fabric, found) or nothing
+        where = f"Step {moment.step + 1}, batch indices {rows[:8].tolist()}…"
+        if isinstance(reason, MutoscopeError):
+            return Failure(type(reason)(f"{where}: {reason}"), rows, noise)
+        advice = "Lower the learning rate or the gradient norm, or check the data."
+        return Failure(TrainingError(f"{where}: {reason}. {advice}"), rows, noise)
 
     def means(self) -> tuple[dict[str, float], int]:
         """Return the mean of each term since the last call, and the number of data in it.

@@ -16,29 +16,29 @@ __all__ = ["Case", "Sites", "sites_of"]
 _SEED = 20241  # unlike any other, so that what is wrongly drawn again is not the same by chance
 
 
-@dataclass(frozen=True)
 class Case:
-    """The example of an entry.
+    """The example of an entry, made before a test opens plates, inside which it may be another.
 
-    Attributes:
+    Args:
         entry: Whose contract is tested.
     """
 
-    entry: Entry
+    def __init__(self, entry: Entry) -> None:
+        self.entry, self.example = entry, entry.example()
 
     @property
     def batch(self) -> dict[str, Tensor]:
-        """Observed tensors by name, made anew."""
-        return dict(self.entry.example().batch)
+        """Copies of the observed tensors, by name."""
+        return {name: tensor.clone() for name, tensor in self.example.batch.items()}
 
     @property
     def count(self) -> int:
         """Number of data of the batch."""
-        return len(next(iter(self.batch.values())))
+        return len(next(iter(self.example.batch.values())))
 
     def pair(self) -> tuple[Any, Any]:
         """Build the model and its guide, with the same initial parameters every time."""
-        entry, example = self.entry, self.entry.example()
+        entry, example = self.entry, self.example
         with torch.random.fork_rng():
             torch.manual_seed(_SEED)
             model = entry.model(entry.model.Config.from_dict(example.model))

@@ -29,11 +29,9 @@ from types import SimpleNamespace
 import arviz as az
 import matplotlib.pyplot as plt
 
-from mutoscope.inference import Run, fit
-from mutoscope.inference.describe import describe
+from mutoscope.inference import Run, describe, fit, summarize
 from mutoscope.inference.metrics import elbo_and_iwae, importance_log_weights
 from mutoscope.inference.plots import plot_training
-from mutoscope.inference.posterior import summarize
 from mutoscope.zoo import simulate
 from mutoscope.zoo.errors import MutoscopeError
 
@@ -175,7 +173,7 @@ torch.manual_seed(0)
 model = Oscillator(Oscillator.Config())
 guide = OscillatorGuide(model)
 batch = {"signal": test["signal"][:5]}
-print(describe(model, guide, batch, size=len(train["signal"])))
+describe(model, guide, batch, size=len(train["signal"]))
 
 # %% [markdown]
 # - The three latents and the signal lie in the plate `sequence`: five of 20,000 are looked at

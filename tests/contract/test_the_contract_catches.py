@@ -14,8 +14,10 @@ from pyro.distributions import Delta, Normal
 from torch import nn
 
 from mutoscope.guides import registry
+from mutoscope.guides.registry import Example
 from mutoscope.testing import test_contract as contract
 from mutoscope.testing.case import Case
+from mutoscope.zoo import simulate
 from mutoscope.zoo.errors import MutoscopeError
 
 CAUGHT = (AssertionError, MutoscopeError, RuntimeError, pytest.fail.Exception)
@@ -265,9 +267,9 @@ VIOLATIONS = {
 
 @pytest.fixture
 def keep(monkeypatch, tmp_path):
-    def keep(law, *broken):
+    def keep(law, *broken, **replaced):
         parts = {"guide" if issubclass(each, PlaneGuide) else "model": each for each in broken}
-        entry = dataclasses.replace(plane, **parts)
+        entry = dataclasses.replace(plane, **parts, **replaced)
         monkeypatch.setattr(registry, "ENTRIES", (entry,))
         needed = {"case": Case(entry), "tmp_path": tmp_path}
         LAWS[law](**{name: needed[name] for name in inspect.signature(LAWS[law]).parameters})
@@ -278,6 +280,17 @@ def keep(monkeypatch, tmp_path):
 @pytest.mark.parametrize("law", LAWS)
 def test_a_pair_that_keeps_the_contract_passes(law, keep):
     keep(law)
+
+
+def simulated_example():
+    options = {"num_coordinates": 3}
+    data = simulate(Plane(Plane.Config(**options)), 5, seed=0)
+    return Example({"points": data["points"]}, model=options)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_an_example_may_be_simulated(law, keep):
+    keep(law, example=simulated_example)
 
 
 def test_every_law_has_been_broken():

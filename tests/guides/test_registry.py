@@ -11,6 +11,7 @@ import torch
 
 from mutoscope.guides.registry import ENTRIES, Entry, broken_entries, entries, entry_of
 from mutoscope.inference import Run, fit
+from mutoscope.inference.cli import main
 from mutoscope.zoo.datasets import open_data
 from mutoscope.zoo.datasets.catalogue import sources
 from mutoscope.zoo.errors import ConfigError, DataError
@@ -83,6 +84,47 @@ def test_an_installed_model_is_fitted_saved_and_loaded(name, tmp_path):
         assert torch.equal(value, loaded.guide.state_dict()[name])
 
 
+@pytest.mark.parametrize("command", ["describe", "fit"])
+@pytest.mark.usefixtures("installed")
+def test_a_model_of_other_things_than_images_is_told_so_before_images_are_opened(
+    command, tmp_path, capsys
+):
+    words = ["--data", "mnist", "--data-dir", str(tmp_path / "nowhere")]
+    assert main([command, "plane", *words]) == 1
+    said = capsys.readouterr().err
+    assert f"{PACKAGE}:plane takes points" in said
+    assert "fit(model, guide, {'points': tensor})" in said
+    assert "nowhere" not in said
+
+
+OPTIONLESS = """
+from dataclasses import dataclass
+from mutoscope.guides import VariationalAutoencoderGuide
+from mutoscope.guides.registry import Entry
+from mutoscope.zoo import VariationalAutoencoder
+from mutoscope.zoo.config import AbstractConfig
+
+class Guide(VariationalAutoencoderGuide):
+    def __init__(self, model, config=None):
+        super().__init__(model, VariationalAutoencoderGuide.Config())
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(AbstractConfig):
+        "It has no options."
+
+entry = Entry("frames", VariationalAutoencoder, Guide, "frames [one by one]")
+"""
+
+
+def test_a_guide_without_options_is_described_and_listed_as_it_is(install, capsys):
+    folder = install("other-package", entries={"frames": "optionless_guide:entry"})
+    (folder / "optionless_guide.py").write_text(OPTIONLESS)
+    assert main(["describe", "frames", "--limit", "20"]) == 0
+    assert "guide.frame" in capsys.readouterr().out
+    assert main(["list"]) == 0
+    assert "frames [one by one]" in capsys.readouterr().out
+
+
 def test_an_installed_model_is_tested_by_one_option(installed, tmp_path):
     paths = os.pathsep.join([str(installed), str(SOURCE), os.environ.get("PYTHONPATH", "")])
     words = ["--pyargs", "mutoscope.testing", "--mutoscope-entry", "plane"]
@@ -124,6 +166,13 @@ def test_a_broken_package_is_explained_and_leaves_the_others_alone(install, valu
     with pytest.raises(ConfigError, match="uninstall the package broken-package") as raised:
         Entry.named("broken")
     assert cause in str(raised.value)
+
+
+def test_what_a_broken_package_says_is_listed_as_it_is(install, capsys):
+    folder = install("broken-package", entries={"broken": "bracketed:entry"})
+    (folder / "bracketed.py").write_text("raise ValueError('[/tag]')")
+    assert main(["list"]) == 0
+    assert "[/tag]" in capsys.readouterr().out
 
 
 def test_a_model_without_options_is_refused(install):

@@ -7,7 +7,7 @@ from pyro.distributions import Normal
 from torch import nn
 from torch.distributions import Distribution
 
-from mutoscope.inference.describe import describe
+from mutoscope.inference.description import describe
 from mutoscope.zoo.errors import ConfigError
 
 COUNT, D, NAMED = 5, 3, ("row", "axis")

@@ -2,13 +2,14 @@
 
 import gc
 import resource
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.utils.data import Dataset
 
 from mutoscope.inference import fit
-from mutoscope.inference.batches import Shuffle, as_split, held_in_memory
+from mutoscope.inference.batches import Shuffle, as_split, held_in_memory, splits_of
 from mutoscope.zoo.errors import DataError
 
 from .toy import toy_data, toy_pair
@@ -25,6 +26,30 @@ class Rows(Dataset):
 
     def __getitem__(self, index):
         return {"data": self.tensor[index]}
+
+
+class Flagged(Rows):
+    """A data set that says of itself that it is for training, as those of torchvision do."""
+
+    train = True
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"train": toy_data(), "validation": toy_data(20)},
+        {"train": Rows(toy_data()["data"]), "validation": Rows(toy_data(20)["data"])},
+        SimpleNamespace(train=toy_data(), validation=toy_data(20)),
+    ],
+)
+def test_splits_come_as_attributes_or_by_name(data):
+    run = fit(*toy_pair(), data, max_steps=2, log_every=1, progress=False)
+    assert "validation elbo" in run.history[0]
+
+
+@pytest.mark.parametrize("data", [Flagged(toy_data()["data"]), {"train": torch.zeros(4)}])
+def test_what_is_called_train_need_not_be_a_split(data):
+    assert splits_of(data) == (data, None)
 
 
 def test_every_epoch_sees_each_datum_once():
@@ -78,7 +103,7 @@ def test_streamed_data_are_not_kept():
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ([1, 2, 3], "Items of the data set are of type int"),
+        ([1, 2, 3], "Item 0 of the data set is of type int"),
         (None, "expected a data set"),
         (3.0, "expected a data set"),
         ({}, "holds no tensor"),

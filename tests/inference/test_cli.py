@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from mutoscope.guides import ENTRIES
 from mutoscope.inference import Run
 from mutoscope.inference.cli import main
 from mutoscope.inference.loggers import CsvLog
@@ -190,11 +191,16 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_list_names_every_model(capsys):
+@pytest.mark.parametrize("columns", [80, 120])
+def test_list_names_every_model_and_its_classes_in_full(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
     assert main(["list"]) == 0
-    shown = capsys.readouterr().out
-    assert "sta" in shown
-    assert "vae" in shown
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    words = {word.strip(",") for line in lines for word in line.split()}
+    for entry in ENTRIES:
+        names = {entry.name, entry.model.__name__, entry.guide.__name__}
+        assert names | {*entry.summary.split()} <= words
 
 
 def test_a_file_is_no_folder(tmp_path, capsys):

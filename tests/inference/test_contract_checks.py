@@ -1,16 +1,14 @@
 """What is refused before the first step, and what is right."""
 
 import pyro
-import pyro.distributions as dist
 import pytest
 import torch
-from pyro.distributions import Bernoulli, LogNormal, Normal, RelaxedBernoulliStraightThrough
+from pyro.distributions import Bernoulli, LogNormal, Normal
 from pyro.nn import PyroModule, PyroParam
 from torch import nn
 from torch.distributions import constraints
 
-from mutoscope.inference.describe import Plate, describe
-from mutoscope.zoo.distributions import OneActiveField
+from mutoscope.inference.description import Plate, describe
 from mutoscope.zoo.errors import ConfigError, DataError
 from mutoscope.zoo.schedules import Schedule
 
@@ -72,6 +70,17 @@ WRONG = {
         (model(outside={"w": unit(2, D)}), guide(outside={"w": unit(2, D).to_event(2)})),
         ("'w' of shape () | (2, 3)", "'w' of shape (2, 3) | ()", "`.to_event(2)` in the model"),
     ),
+    "a to_event of too few axes": (
+        (
+            model(outside={"w": unit(2, D).to_event(2)}),
+            guide(outside={"w": unit(2, D).to_event(1)}),
+        ),
+        ("'w' of shape (2,) | (3,)", "`.to_event(2)` in the guide"),
+    ),
+    "rows and other axes without a plate": (
+        (model(Z, {"data": lambda weight, data: unit(len(data), D)}, data={}), guide()),
+        ("no plate covers axis -2", "that of the 5 rows, write `.to_event(1)` and open", "dim=-1"),
+    ),
     "a site outside of the plate in the guide": (
         (model(), guide({}, outside=Z)),
         ("'z' of shape () | (3,)", "'z' of shape (5,) | (3,)", "Open the plate 'datum'"),
@@ -82,7 +91,7 @@ WRONG = {
     ),
     "a batch axis without a plate": (
         (model(outside={"w": unit(4)}), guide(outside={"w": unit(4)})),
-        ("'w' of shape (4,) | ()", "no plate covers axis -1", "`.to_event(n)`"),
+        ("'w' of shape (4,) | ()", "no plate covers axis -1", "`.to_event(1)`", "a plate of them"),
     ),
     "a plate on another axis": (
         (model(), guide({"z": unit(COUNT, 1, D).to_event(1)}, dim=-2)),
@@ -110,15 +119,15 @@ WRONG = {
     ),
     "a failure inside a program": (
         (model(Z, W, data=IMPOSSIBLE), guide(Z, W)),
-        ("model failed on 5 rows, after site 'z' of shape (5,) | (3,)", "parameter scale"),
+        ("model failed on data of shape (5, 3), after site 'z' of shape (5,) | (3,)", "scale"),
     ),
     "a batch axis that does not fit its plate": (
         (model(), guide({"z": unit(D)})),
-        ("The guide failed on 5 rows, at its first site", "Shape mismatch", "`.to_event(n)`"),
+        ("guide failed on data of shape (5, 3), at its first site", "mismatch", "`.to_event(1)`"),
     ),
     "sizes that a program has fixed": (
         (model(), guide({"z": unit(COUNT, D).to_event(1)})),
-        ("The guide failed on 2 rows", "2 vs 5"),
+        ("failed on data of shape (2, 3)", "2 vs 5", "on 5 rows", "number from the data"),
     ),
     "a program that takes no size": ((model(kind=Sizeless), guide()), ("['data']", "`size`, the")),
 }
@@ -149,31 +158,6 @@ UNWEIGHED = {
 @pytest.mark.parametrize(("pair", "words"), UNWEIGHED.values(), ids=UNWEIGHED)
 def test_rows_that_would_not_be_weighed_are_named_in_batches_of_any_size(data, pair, words, count):
     refusal(data[:count], *pair, words=words)
-
-
-LEAVES = [
-    (LogNormal(0.0, 1.0), unit(), ("GreaterThan(0)", "a LogNormal, or a Normal transformed")),
-    (LogNormal(0.0, 1.0), Normal(2.5, 1.0), ("Normal leaves",)),
-    (dist.Beta(2.0, 2.0), unit(), ("Interval(0, 1)", "Draw from a Beta, or")),
-    (dist.Uniform(0.0, 1.0), LogNormal(0.0, 1.0), ("LogNormal leaves", "model's Uniform")),
-    (dist.Dirichlet(torch.ones(D)), unit(D).to_event(1), ("Simplex",)),
-    (Bernoulli(0.5), unit(), ("Normal leaves the support Boolean", "from a Bernoulli.")),
-]
-
-
-@pytest.mark.parametrize("count", [1, COUNT])
-@pytest.mark.parametrize(("prior", "drawn", "words"), LEAVES)
-def test_a_guide_that_leaves_the_support_is_told_what_fits(data, prior, drawn, words, count):
-    pair = model({"z": prior}), guide({"z": drawn})
-    refusal(data[:count], *pair, words=("Site 'z'", *words))
-
-
-def test_data_outside_of_the_support_or_of_another_shape_are_named(data):
-    waits = model(data={"data": dist.Exponential(torch.ones(D)).to_event(1)})
-    words = "'data' of shape (5,) | (3,)", "Exponential on GreaterThanEq(0)", "from -1.5 to -1.5"
-    refusal(torch.full_like(data, -1.5), waits, words=words, error=DataError)
-    short = model(data={"data": unit(D + 1).to_event(1)})
-    refusal(data, short, words=("'data' of shape (5,) | (4,)", "(5, 3)"), error=DataError)
 
 
 def test_the_cause_of_a_failure_is_kept(data):
@@ -251,31 +235,6 @@ def test_weights_of_the_users_own_are_left_alone(data):
                 super().forward(data, size=None)
 
     described(data, model(kind=ByHand), guide(kind=ByHand), size=40)
-
-
-def test_what_is_masked_need_not_be_finite(data):
-    mask = torch.tensor([False, True, True])
-    width = torch.tensor([1e-30, 1.0, 1.0])[:, None].expand(3, D)
-
-    def law(weight, data):
-        return Normal(weight, width[: len(data)]).to_event(1).mask(mask[: len(data)])
-
-    assert described(data[:3], model(data={"data": law})).sites[1].distribution == "Normal"
-
-
-def test_discrete_draws_that_are_not_learned_or_relaxed_or_summed_out_are_right(data):
-    prior = model({"z": Bernoulli(0.5)})
-    described(data, prior, guide({"z": Bernoulli(0.3)}))
-    relaxed = RelaxedBernoulliStraightThrough
-    learned = {"z": lambda weight, data: relaxed(torch.tensor(0.5), probs=weight)}
-    described(data, prior, guide(learned))
-
-    class Summed(OneActiveField):
-        has_rsample = False
-
-    one = {"z": OneActiveField(torch.zeros(D), length=2)}
-    summed = {"z": lambda weight, data: Summed(weight.expand(D), length=2)}
-    described(data, model(one), guide(summed))
 
 
 class Nested(Program):

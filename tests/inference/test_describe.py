@@ -1,6 +1,9 @@
 """What is said of pairs that are right, and that all is left as it was."""
 
 import contextlib
+import re
+import subprocess
+import sys
 
 import pyro
 import pyro.distributions as dist
@@ -9,8 +12,10 @@ import torch
 from pyro.distributions import LogNormal, Normal
 from torch import nn
 
+import mutoscope.inference as exported
 from mutoscope.guides import ENTRIES
-from mutoscope.inference.describe import describe
+from mutoscope.inference.description import describe
+from mutoscope.inference.posterior import summarize
 from mutoscope.zoo.errors import ConfigError
 from mutoscope.zoo.schedules import Schedule, Windows
 
@@ -81,7 +86,7 @@ def test_schedules_and_windows_are_listed(data):
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 @pytest.mark.parametrize("count", [1, 2, COUNT])
-def test_registered_pairs_are_right_and_fit_into_a_hundred_columns(entry, count):
+def test_registered_pairs_are_right_and_fit_into_eighty_columns_without_a_broken_word(entry, count):
     example = entry.example()
     first = entry.model(entry.model.Config.from_dict(example.model))
     second = entry.guide(first, entry.guide.Config.from_dict(example.guide))
@@ -89,10 +94,11 @@ def test_registered_pairs_are_right_and_fit_into_a_hundred_columns(entry, count)
     found = describe(first, second, batch, size=100_000)
     assert not found.unused
     lines = str(found).splitlines()
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 80
     words = {word for line in lines for word in line.split()}
     for site in found.sites:
         assert {site.name, site.distribution, site.answer, *site.batch, *site.event} <= words
+        assert {*site.kind.split(), *site.support.split()} <= words
     assert {part.name for part in found.parts} | {"100,000"} <= words
 
 
@@ -100,9 +106,41 @@ def test_long_names_are_folded_and_brackets_kept(data):
     name = "latent[" + 120 * "x" + "]"
     law = {name: unit(D).to_event(1)}
     page = str(described(data, model(law), guide(law)))
-    assert max(map(len, page.splitlines())) <= 100
+    assert max(map(len, page.splitlines())) <= 80
     assert page.count("x") >= 120
     assert "[x" in page
+
+
+def test_a_notebook_shows_the_table_as_html_and_nothing_by_itself(data, monkeypatch, capsys):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    law = {"<b>z": unit(D).to_event(1)}
+    moving = model(law)
+    moving.kl_schedule = {"<b>z": Schedule(start=0.1, end=1.0, until=0.4)}
+    found = described(data, moving, guide(law))
+    assert "parameters of" in str(found) == repr(found)
+    page = found._repr_html_()
+    assert capsys.readouterr().out == ""
+    rows = re.findall("<tr>.*?</tr>", page)
+    assert len(rows) == 3 + len(found.sites) + len(found.plates) + len(found.parts)
+    assert "<b>" not in page
+    for cell in (
+        "&lt;b&gt;z<br>",
+        "on Real",
+        "datum=5",
+        "KL analytic",
+        "model.weight",
+        "0% to 40%",
+    ):
+        assert cell in page
+
+
+def test_what_users_call_is_exported_and_costs_no_import_of_plots_or_tables():
+    code = "import sys; from mutoscope.inference import describe, summarize; print(*sys.modules)"
+    words = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    heavy = {"arviz", "matplotlib", "pandas", "rich", "xarray"}
+    assert not heavy & set(done.stdout.split())
+    assert (exported.describe, exported.summarize) == (describe, summarize)
 
 
 def test_a_global_latent_is_right_in_batches_of_any_size(data):

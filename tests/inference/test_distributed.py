@@ -1,5 +1,6 @@
 """Several processes train as one does."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,9 @@ import pytest
 import torch
 
 from mutoscope.inference import Run, fit
+from mutoscope.inference.elbo import Elbo
+from mutoscope.inference.sentinel import replay_failure
+from mutoscope.zoo.errors import ConfigError
 
 from .toy import WithHeldOut, toy_pair, weights
 
@@ -22,19 +26,77 @@ fit(*toy_pair(), WithHeldOut(), progress=False, **{options!r})
 """
 
 
+FAILING = """
+import sys
+sys.path.insert(0, {folder!r})
+import os, torch
+from toy import WithHeldOut, toy_data, toy_pair
+from mutoscope.inference import fit
+from mutoscope.zoo.errors import MutoscopeError
+rank = os.environ.get("LOCAL_RANK", "0")
+class Full:
+    def log_metrics(self, metrics, step):
+        if step >= 10 and {how!r} == "logger":
+            raise OSError("No space left on device")
+data = toy_data()
+if {how!r} == "data":
+    data["data"][7] = 1e30
+try:
+    fit(*toy_pair(), data, progress=False, loggers=[Full()], **{options!r})
+except (MutoscopeError, OSError) as error:
+    open({out!r} + "-" + rank, "w").write(f"{{type(error).__name__}}: {{error}}")
+"""
+
+
 def in_processes(tmp_path, **options):
     """Train in two processes that the script starts itself; return the run."""
     out = tmp_path / "run"
     options = OPTIONS | options | {"out": str(out)}
-    options |= {"accelerator": "cpu", "devices": 2, "strategy": "ddp"}
+    execute(tmp_path, SCRIPT, options=options)
+    return Run.load(out, toy_pair(seed=5))
+
+
+def execute(tmp_path, text, *, options, **values):
     script = tmp_path / "train.py"
-    script.write_text(SCRIPT.format(folder=str(Path(__file__).parent), options=options))
+    options |= {"accelerator": "cpu", "devices": 2, "strategy": "ddp"}
+    script.write_text(text.format(folder=str(Path(__file__).parent), options=options, **values))
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
-    return Run.load(out, toy_pair(seed=5))
+
+
+def errors_of_both(tmp_path, how):
+    """Train in two processes until both are stopped; return why each was."""
+    out = tmp_path / "run"
+    execute(tmp_path, FAILING, how=how, out=str(out), options=OPTIONS | {"out": str(out)})
+    return [Path(f"{out}-{rank}").read_text() for rank in range(2)]
+
+
+def test_what_failed_is_named_by_all_whoever_held_it(tmp_path):
+    first, second = errors_of_both(tmp_path, "data")
+    assert first == second
+    assert "not finite" in first
+    facts = json.loads((tmp_path / "run" / "failure" / "failure.json").read_text())
+    assert 7 in facts["indices"], "the data of the part that failed"
+    assert len(facts["indices"]) <= 8, "and of that part alone"
+    model, guide = toy_pair()
+    batch, facts = replay_failure(tmp_path / "run" / "failure", model, guide)
+    assert not Elbo(model, guide)(batch, size=facts["size"]).objective.isfinite()
+
+
+def test_nobody_waits_for_a_first_process_that_stopped(tmp_path):
+    first, second = errors_of_both(tmp_path, "logger")
+    assert first == "OSError: No space left on device"
+    assert second == "RunError: The first process stopped: No space left on device"
+
+
+def test_a_parameter_without_use_is_named_where_devices_would_wait_for_its_gradient():
+    model, guide = toy_pair()
+    model.spare = torch.nn.Parameter(torch.zeros(()))
+    with pytest.raises(ConfigError, match=r"spare.*requires_grad_"):
+        fit(model, guide, WithHeldOut(), **OPTIONS, devices=2, accelerator="cpu")
 
 
 def in_one(**options):

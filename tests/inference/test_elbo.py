@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pyro
 import pytest
 import torch
+from pyro import poutine
 from pyro.distributions import Normal
 from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor, nn
@@ -144,3 +145,18 @@ def test_penalties_are_no_part_of_the_elbo(data: Tensor) -> None:
 def test_the_global_parameter_store_stays_empty(data: Tensor) -> None:
     terms_of(Model(), Guide(), data)
     assert not list(pyro.get_param_store().keys())
+
+
+@pytest.mark.parametrize("mask", [True, False, torch.tensor(False)])
+def test_what_is_masked_counts_as_in_pyro(mask: bool | Tensor) -> None:
+    guide, data = Guide(), torch.randn(BATCH, D)
+    model = poutine.mask(Model(), mask=mask)
+
+    def masked(data: Tensor, *, size: int) -> None:
+        return poutine.mask(guide, mask=mask)(data, size=size)
+
+    with same_noise():
+        expected = -TraceMeanField_ELBO().differentiable_loss(model, masked, data, size=SIZE) / SIZE
+    with same_noise():
+        found = Elbo(model, guide)({"data": data}, size=SIZE).elbo
+    assert torch.allclose(found, expected, atol=1e-5)

@@ -5,11 +5,12 @@ import random
 import signal
 import threading
 import time
+from functools import partial
 
 import pytest
 import torch
 
-from mutoscope.inference import Run, fit, resume
+from mutoscope.inference import Run, capture, fit, resume
 from mutoscope.inference.checkpoint import has_checkpoint
 from mutoscope.inference.run import read_run
 from mutoscope.zoo.errors import ConfigError, DataError, Interrupted, RunError, TrainingError
@@ -79,6 +80,42 @@ def test_checkpoints_do_not_disturb_training(tmp_path):
     assert equal(straight(out=tmp_path, checkpoint_seconds=0.0), straight())
 
 
+def off_by_a_little(graph, inputs):
+    """Compile nothing, but show that a graph ran: its loss and gradients are a little larger."""
+
+    def run(*given):
+        return tuple(x if x is None else x * 1.01 for x in graph(*given))
+
+    return run
+
+
+def failing(graph, inputs):
+    raise FileNotFoundError("g++")
+
+
+@pytest.mark.filterwarnings("ignore:The loss cannot be one graph")
+@pytest.mark.parametrize("backend", [off_by_a_little, failing])
+def test_captured_training_goes_on_exactly_wherever_it_stopped(tmp_path, monkeypatch, backend):
+    monkeypatch.setattr(capture, "Captured", partial(capture.Captured, backend=backend))
+    whole = partial(capture.compile_networks, backend="eager")
+    monkeypatch.setattr(capture, "compile_networks", whole)
+    options = {"compile": True, "log_every": 1, "max_steps": 12}
+    expected = straight(**options)
+    assert (backend is off_by_a_little) != equal(expected, straight(**options | {"compile": False}))
+    for step in (2, 3, 4):  # the fourth batch is a short one
+        folder = tmp_path / str(step)
+        stop_after(step, folder, **options)
+        assert equal(go_on(folder), expected), step
+
+
+def test_what_cannot_be_captured_trains_and_says_so_once(monkeypatch):
+    monkeypatch.setattr(capture, "Captured", partial(capture.Captured, backend=failing))
+    with pytest.warns(UserWarning, match=r"one graph \(.*g\+\+.*by themselves") as seen:
+        compiled = straight(compile=True)
+    assert len(seen) == 1
+    assert equal(compiled, straight())
+
+
 def test_a_run_that_went_on_has_the_same_history(tmp_path):
     whole = fit(*toy_pair(), toy_data(), **OPTIONS, out=tmp_path / "whole")
     stop_after(30, tmp_path / "cut")
@@ -89,13 +126,14 @@ def test_a_run_that_went_on_has_the_same_history(tmp_path):
 
 
 class Stopper:
-    """A logger that sends a signal when a step is reached."""
+    """A logger that sends a signal, once, when a step is reached."""
 
     def __init__(self, step, number=signal.SIGTERM):
         self.step, self.number = step, number
 
     def log_metrics(self, metrics, step):
         if step >= self.step:
+            self.step = float("inf")
             os.kill(os.getpid(), self.number)
             time.sleep(0.01)
 

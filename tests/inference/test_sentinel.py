@@ -125,3 +125,28 @@ def test_a_site_outside_of_every_plate_is_named():
     guide = SharedGuide(model)
     with pytest.raises(TrainingError, match=r"the first that is not finite is log p\(shared\)"):
         fit(model, guide, {"data": torch.zeros(50, D)}, **OPTIONS, learning_rate=0.1)
+
+
+class Missing(ToyModel):
+    """Some data are not there: their likelihood is NaN, and masked. What comes later breaks."""
+
+    dims: ClassVar = ToyModel.dims | {"late": ("datum",)}
+
+    def forward(self, data=None, *, size=None):
+        count = len(data)
+        one = torch.ones_like(self.zero)
+        with pyro.plate("datum", size, subsample=torch.arange(count), dim=-1):
+            z = pyro.sample("z", Normal(self.zero, one).expand([D]).to_event(1))
+            with pyro.poutine.mask(mask=data[:, 0] > 0):
+                location = torch.where(data > 0, self.slope * z, 1e30)
+                pyro.sample("data", Normal(location, 0.5).to_event(1), obs=data)
+            scale = torch.where(self.slope > 0.69, one, torch.nan)
+            pyro.sample("late", Normal(self.zero, scale), obs=torch.zeros(count))
+
+
+def test_what_is_masked_is_no_failure_and_rows_are_those_of_the_data():
+    model = Missing()
+    data = toy_data()["data"].abs()
+    data[::5] = -1.0
+    with pytest.raises(TrainingError, match=r"log p\(late\) in the model \(rows \[0, 1, 2"):
+        fit(model, ToyGuide(model), {"data": data}, **OPTIONS | {"learning_rate": 0.1})

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from mutoscope.inference import fit
-from mutoscope.zoo.errors import ConfigError, TrainingError
+from mutoscope.inference import fit, loggers
+from mutoscope.zoo.errors import ConfigError, RunError, TrainingError
 
 from .toy import ToyGuide, ToyModel, WithHeldOut, equal, toy_data, toy_pair, weights
 
@@ -112,6 +112,79 @@ def test_tensorboard_gets_every_row(tmp_path):
     assert logged == [(row["step"], pytest.approx(row["elbo"])) for row in run.history]
 
 
+def test_loggers_that_were_opened_are_closed_and_others_are_left_open(tmp_path, monkeypatch):
+    closed = []
+
+    class Opened(Watcher):
+        def __init__(self, folder):
+            super().__init__()
+
+        def close(self, error, *_):
+            closed.append(error)
+
+    monkeypatch.setattr(loggers, "_TensorBoard", Opened)
+    given = {"max_steps": 5, "out": tmp_path, "loggers": ["tensorboard", Watcher()]}
+    fit(*toy_pair(), toy_data(), **OPTIONS, **given)
+    assert closed == [None]
+    data = toy_data()
+    data["data"][7] = 1e30
+    with pytest.raises(TrainingError):
+        fit(*toy_pair(), data, **OPTIONS, **given, overwrite=True)
+    assert closed == [None, TrainingError]
+
+
+def test_loggers_count_the_steps_of_all_candidates():
+    watcher = Watcher()
+    fit(*toy_pair(), toy_data(), **OPTIONS, max_steps=50, restarts=3, loggers=[watcher])
+    assert [step for step, _ in watcher.rows] == [*range(5, 75, 5)]
+
+
+class Normalised(ToyGuide):
+    """A guide that takes statistics of its batch."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.drop = torch.nn.BatchNorm1d(3)
+
+
+def test_statistics_of_a_batch_that_failed_are_forgotten():
+    model = ToyModel()
+    guide = Normalised(model)
+    data = toy_data()
+    data["data"][2] = 1e38  # finite, but not its square
+    with pytest.raises(TrainingError, match=r"Step [^1]"):
+        fit(model, guide, data, **OPTIONS | {"batch_size": 5}, max_steps=50)
+    assert all(bool(value.isfinite().all()) for value in weights(model, guide))
+    assert guide.drop.num_batches_tracked > 0
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 7}, {"batch_size": 16, "accumulate": 2}])
+def test_batches_without_statistics_are_refused(options):
+    model = ToyModel()
+    with pytest.raises(ConfigError, match="another batch_size"):
+        fit(model, Normalised(model), toy_data(), **OPTIONS | options, max_steps=5)
+
+
+def test_too_little_memory_says_what_to_do():
+    class Large(Watcher):
+        def log_metrics(self, metrics, step):
+            raise torch.OutOfMemoryError("Tried to allocate 20 GiB.")
+
+    with pytest.raises(TrainingError, match=r"20 GiB.*accumulate"):
+        fit(*toy_pair(), toy_data(), **OPTIONS, max_steps=5, loggers=[Large()])
+
+
+def test_a_history_that_cannot_be_written_is_one_clear_error(tmp_path):
+    class Remover(Watcher):
+        def log_metrics(self, metrics, step):
+            path = tmp_path / "history.csv"
+            path.unlink(missing_ok=True)
+            path.mkdir(exist_ok=True)
+
+    with pytest.raises(RunError, match=r"history\.csv cannot be written.*mutoscope resume"):
+        fit(*toy_pair(), toy_data(), **OPTIONS, max_steps=20, out=tmp_path, loggers=[Remover()])
+
+
 @pytest.mark.parametrize("name", ["tensorbord", "mlflow"])
 def test_an_unknown_logger_is_refused(name, tmp_path):
     with pytest.raises(ConfigError, match="There is no logger"):
@@ -162,9 +235,9 @@ def test_bf16_trains_close_to_single_precision():
     assert elbos[1] == pytest.approx(elbos[0], abs=0.3)
 
 
-@pytest.mark.parametrize("options", [{"accelerator": "abacus"}, {"strategy": "telepathy"}])
+@pytest.mark.parametrize("options", [{"accelerator": "abacus"}, {"strategy": "ddp_spawn"}])
 def test_an_impossible_device_is_one_clear_error(options):
-    with pytest.raises(ConfigError, match="Training cannot run on"):
+    with pytest.raises(ConfigError, match=next(iter(options))):
         fit(*toy_pair(), toy_data(), **OPTIONS, max_steps=5, **options)
 
 

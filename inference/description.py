@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import html
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,15 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from ..zoo.schedules import Schedule, Windows
-from .contract_checks import CheckedRun, Pair, check_pair, family_of, kind_of, support_name
+from .checked_run import CheckedRun, Pair
+from .contract_checks import check_pair
 from .elbo import Elbo
 from .metrics.particles import evaluation
+from .statements import family_of, is_masked_out, kind_of, support_name
+from .tables import TextTable
 
 if TYPE_CHECKING:
     from rich.console import Group
-    from rich.table import Table
 
 __all__ = ["Description", "Part", "Plate", "Site", "describe"]
 
@@ -30,7 +33,8 @@ class Site:
 
     Attributes:
         name: What the model calls it.
-        kind: "latent", "global latent" (shared by all data), "observed" or "deterministic".
+        kind: "latent", "global latent" (shared by all data), "observed", "deterministic", or
+            "masked out" where its density counts for nothing.
         distribution: Its family, without the wrappers that add axes or masks.
         batch: Each batch axis, as `name=length`, by the name of its plate.
         event: Each event axis, likewise, by its name in `model.dims`; `length` where it has none.
@@ -69,9 +73,9 @@ class Part:
     bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Description:
-    """What `describe` found; prints as a table.
+    """What `describe` found; shows as a table, in notebooks too.
 
     Attributes:
         sites: The sites of the model, in order.
@@ -89,25 +93,40 @@ class Description:
     schedules: dict[str, Schedule]
     windows: Windows | None
 
-    def __str__(self) -> str:
-        """Return the table as plain text, at most 100 columns wide."""
+    def __repr__(self) -> str:
+        """Return the table as plain text, at most 80 columns wide."""
         from rich.console import Console
 
-        console = Console(width=100, color_system=None)
+        console = Console(width=80, color_system=None, force_jupyter=False)
         with console.capture() as page:
             console.print(self.table())
         return "\n".join(map(str.rstrip, page.get().splitlines()))
 
+    def _repr_html_(self) -> str:
+        tables = (table.html() for table in self._tables())
+        return "".join([*tables, *(f"<p>{html.escape(note)}</p>" for note in self._notes())])
+
     def table(self) -> Group:
         """Return the table for `rich` to print."""
         from rich.console import Group
+        from rich.text import Text
 
-        return Group(
-            _table("site, kind, distribution, batch, event, support, guide, KL", self.sites),
-            _table("plate, size, at once, axis", self.plates),
-            _table("parameters of, trainable, frozen, bytes", self.parts),
-            *self._notes(),
-        )
+        return Group(*(table.of_rich() for table in self._tables()), *map(Text, self._notes()))
+
+    def _tables(self) -> Iterator[TextTable]:
+        sites = [
+            (
+                f"{site.name}\n  {site.kind}",
+                _over(site.distribution, "on", site.support),
+                "\n".join(site.batch),
+                "\n".join(site.event),
+                _over(site.answer, "KL", site.kl),
+            )
+            for site in self.sites
+        ]
+        yield TextTable(("site", "distribution", "batch", "event", "guide"), sites)
+        yield TextTable(("plate", "size", "at once", "axis"), _numbers(self.plates))
+        yield TextTable(("parameters of", "trainable", "frozen", "bytes"), _numbers(self.parts))
 
     def _notes(self) -> Iterator[str]:
         if self.unused:
@@ -119,18 +138,12 @@ class Description:
             yield f"windows: {windows.length} along {windows.axis!r} until {windows.until:.0%}"
 
 
-def _table(columns: str, rows: Iterable[Site | Plate | Part]) -> Table:
-    from rich import box
-    from rich.table import Column, Table
-    from rich.text import Text
+def _over(first: str, word: str, second: str) -> str:
+    return first if second == "-" else f"{first}\n  {word} {second}"
 
-    folded = (Column(column, overflow="fold") for column in columns.split(", "))
-    table = Table(*folded, box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    for row in map(astuple, rows):
-        cells = ("\n".join(x) if isinstance(x, tuple) else x for x in row)
-        table.add_row(*(Text(f"{x:,}" if isinstance(x, int) else str(x)) for x in cells))
-    table.add_row()
-    return table
+
+def _numbers(rows: Sequence[Plate | Part]) -> list[tuple[str, ...]]:
+    return [tuple(f"{x:,}" if isinstance(x, int) else str(x) for x in astuple(r)) for r in rows]
 
 
 def describe(
@@ -156,8 +169,9 @@ def describe(
     """
     pair: Pair = {"model": model, "guide": guide}
     elbo, store = Elbo(model, guide), pyro.get_param_store().scope()
-    with evaluation(model, guide, seed=0), pyro.validation_enabled(), torch.enable_grad(), store:
-        run, data_plates = check_pair(pair, batch, size)
+    with evaluation(model, guide, seed=0), torch.enable_grad(), store:
+        with pyro.validation_enabled():
+            run, data_plates = check_pair(pair, batch, size)
         unused = _unused(elbo, run)
         sites = tuple(_rows(run, getattr(model, "dims", {}), data_plates))
     plates = tuple(Plate(f.name, f.full_size, f.size, f.dim) for f in run.plates().values())
@@ -194,6 +208,8 @@ def _rows(
                 kl_divergence(drawn, fn)
                 kl = "analytic"
             kind = "latent" if data_plates & {frame.name for frame in frames} else "global latent"
+        if kind != "deterministic" and is_masked_out(site):
+            kind, kl = "masked out", "-"
         yield Site(name, kind, laws[0], axes[:split], axes[split:], laws[1], answer, kl)
 
 
