@@ -4,16 +4,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .checking import check
     from .description import describe
     from .fitting import FitOptions, fit, resume
     from .posterior import summarize
     from .run import Run
 
-__all__ = ["FitOptions", "Run", "describe", "fit", "resume", "summarize"]
+__all__ = ["FitOptions", "Run", "check", "describe", "fit", "resume", "summarize"]
 
 _HOMES = {
     "FitOptions": "fitting",
     "Run": "run",
+    "check": "checking",
     "describe": "description",
     "fit": "fitting",
     "resume": "fitting",

@@ -111,32 +111,35 @@ def posterior(folder: str, *, draws: int = 200, seed: int = 0, out: str | None =
     console.print(f"Written to {path}")
 
 
-def check(folder: str, *, particles: int = 500, seed: int = 0) -> None:
-    """Say how far the posterior of a run can be trusted: what importance weights say of the guide.
+def check(
+    folder: str,
+    *,
+    data: int = 64,
+    draws: int = 500,
+    simulations: int = 300,
+    refine: int = 200,
+    seed: int = 0,
+) -> None:
+    """Say how far the posterior of a run can be trusted, and why; leave a page with pictures.
 
     Args:
         folder: Folder of the run.
-        particles: Number of draws of each datum.
+        data: Number of held-out data that are looked at.
+        draws: Number of draws of each.
+        simulations: Number of data that calibration simulates; 0 leaves it out.
+        refine: Number of steps of refinement that are tried where the guide is not enough.
         seed: Of the draws.
     """
-    from rich.table import Table
-
-    from .metrics import elbo_and_iwae, importance_log_weights
+    from .checking import Budget
+    from .checking import check as checked
 
     _check_seed(seed)
-    run, split = _run_and_data(folder, most=64)
-    weights = importance_log_weights(
-        run.model, run.guide, split.observations, particles=particles, seed=seed
-    )
-    bounds = elbo_and_iwae(weights)
-    table = Table(title=f"{len(split)} held-out data, {particles} draws each", show_header=False)
-    table.add_row("ELBO (nats per datum)", f"{float(bounds.elbo.mean()):.2f}")
-    table.add_row(f"IWAE-{particles}", f"{float(bounds.iwae.mean()):.2f}")
-    gap = float((bounds.iwae - bounds.elbo).mean())
-    table.add_row("gap: the guide loses at least", f"{gap:.2f}")
-    effective = bounds.effective_particles.quantile(torch.tensor([0.0, 0.5])).tolist()
-    table.add_row("effective draws: median, least", f"{effective[1]:.1f}, {effective[0]:.1f}")
-    _console().print(table)
+    budget = Budget(data=data, draws=draws, simulations=simulations, refine=refine)
+    run, split = _run_and_data(folder)
+    report = checked(run, split, budget=budget, seed=seed)
+    page = Path(folder) / "check.html"
+    report.save(page)
+    _console().print(f"{report}\n\nWith pictures: {page}", soft_wrap=True)
 
 
 def plot(folder: str, *, draws: int = 100, seed: int = 0) -> None:

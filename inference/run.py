@@ -39,7 +39,7 @@ __all__ = [
 
 HISTORY = "history.csv"
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
-_FINDINGS = ("report.json", "posterior.nc", "figures", "failure")  # of an earlier run
+_FINDINGS = ("report.json", "check.html", "posterior.nc", "figures", "failure")  # of an earlier run
 
 Pair = tuple[nn.Module, nn.Module]
 
@@ -66,6 +66,8 @@ class Run:
         *,
         draws: int = 200,
         seed: int = 0,
+        refine: int = 0,
+        resample: bool = False,
         **options: Any,  # noqa: ANN401 - each of its own type
     ) -> arviz.InferenceData:
         """Draw from the guide, labelled, with all that ArviZ makes use of.
@@ -74,12 +76,22 @@ class Run:
             data: A split, or observed tensors by name; first axis the data.
             draws: Number of draws of each datum.
             seed: Seed of the draws.
+            refine: Number of steps by which the guide is refined for each datum before; see
+                `mutoscope.inference.refinement.refine`.
+            resample: Whether to draw again among the draws of each datum by their importance
+                weights; see `mutoscope.inference.resampling.resample`.
             options: `groups`, `predictive_draws`, `out`, `batch_size` and `progress`; see
                 `mutoscope.inference.posterior.posterior`, where all of this is told.
         """
         from .posterior import posterior
+        from .refinement import refine as refined
+        from .resampling import resample as resampled
 
-        return posterior(self.model, self.guide, data, draws=draws, seed=seed, **options)
+        guide = self.guide
+        if refine:
+            guide = refined(self.model, guide, data, steps=refine, seed=seed)
+        idata = posterior(self.model, guide, data, draws=draws, seed=seed, **options)
+        return resampled(idata, seed=seed) if resample else idata
 
     def save(self, folder: str | Path) -> Path:
         """Write the run to a folder: JSON, safetensors and CSV, all at once and with their hashes.

@@ -1,9 +1,27 @@
 """Figures of what was learned. Each function takes labelled data and returns a figure."""
 
 from .activity import plot_activity
+from .calibration import plot_calibration
 from .correlation import plot_correlation
+from .coverage import plot_coverage
+from .forest import plot_forest
 from .frames import plot_frames
+from .khat import plot_khat
+from .pairs import plot_pairs
 from .speeds import plot_speeds
 from .training import plot_training
+from .traversals import plot_traversals
 
-__all__ = ["plot_activity", "plot_correlation", "plot_frames", "plot_speeds", "plot_training"]
+__all__ = [
+    "plot_activity",
+    "plot_calibration",
+    "plot_correlation",
+    "plot_coverage",
+    "plot_forest",
+    "plot_frames",
+    "plot_khat",
+    "plot_pairs",
+    "plot_speeds",
+    "plot_training",
+    "plot_traversals",
+]

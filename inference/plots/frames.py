@@ -11,7 +11,7 @@ from ...zoo.errors import DataError
 from ..metrics.arrays import Array, checked
 from .style import checked_sequences, new_figure, styled
 
-__all__ = ["plot_frames"]
+__all__ = ["draw_strips", "plot_frames"]
 
 _AXES = ("sequence", "frame", "channel", "height", "width")
 _INCHES = 0.62  # of a frame's longer side
@@ -55,16 +55,17 @@ def plot_frames(
     for index, axes in enumerate(figure.subplots(len(rows), 1, squeeze=False)[:, 0]):
         strips = np.stack([values[rows[index]] for values in images.values()])
         strips[2:, :seen_frames] = 1.0
-        _draw_strips(axes, strips, list(images))
+        draw_strips(axes, strips, list(images))
         axes.set_title(f"sequence {rows[index]}", loc="left")
     axes.set_xlabel("frame")
     figure.suptitle("Frames seen and predicted")
     return figure
 
 
-def _draw_strips(
+def draw_strips(
     axes: Axes, strips: Float[np.ndarray, "row frame channel height width"], names: list[str]
 ) -> None:
+    """Draw rows of frames, each with its name; grey where they have one channel."""
     rows, frames, channels, height, width = strips.shape
     gap = max(1, round(0.06 * max(height, width)))
     canvas = np.ones((rows * (height + gap) - gap, frames * (width + gap) - gap, channels))

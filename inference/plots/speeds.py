@@ -9,12 +9,13 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..metrics.matching import Matching, match_fields, sparse_mean
-from .style import COLOURS, TRUTH, checked_sequences, group, new_figure, styled
+from ..metrics.matching import Matching
+from ..units import SpeedUnits
+from .speed_panels import converted_panels, scaled_panels
+from .style import COLOURS, TRUTH, checked_sequences, new_figure, styled
 
 if TYPE_CHECKING:
     import arviz
-    import xarray
 
 __all__ = ["plot_speeds"]
 
@@ -28,52 +29,50 @@ def plot_speeds(
     sequences: Sequence[int] = (0, 1, 2),
     variable: str = "speed",
     matching: Matching | None = None,
+    units: SpeedUnits | None = None,
 ) -> Figure:
-    """Draw the speed of the field matched to each factor against the true speed.
+    """Draw the speed of the field matched to each factor, against the true speed if it is known.
 
     Fields have units of their own: each is multiplied by the number that fits the truth best over
-    all sequences (least squares), which its axis names.
+    all sequences (least squares), which its axis names. `units` do better: they bend, they doubt
+    what the labels leave open, and need no truth of what is drawn.
 
     Args:
-        idata: A posterior with its truth: `variable` in both `posterior` and `constant_data`.
+        idata: A posterior; without `units` its truth must be in `constant_data`.
         sequences: Which sequences; one row each.
-        variable: Name of the speeds.
-        matching: Which field is which factor; found from all sequences when None.
+        variable: Name of the speeds, in both groups; not used with `units`.
+        matching: Which field is which factor; found from all sequences when None, and not used with
+            `units`.
+        units: What takes speeds to the units of the world.
 
     Raises:
         ConfigError: A sequence does not exist.
         DataError: The posterior or the truth is missing.
     """
-    draws = group(idata, "posterior", variable).stack(sample=("chain", "draw"), create_index=False)
-    draws = draws.transpose("sample", ...)
-    truth = group(idata, "constant_data", variable)
-    if matching is None:
-        matching = match_fields(sparse_mean(draws.values), truth.values)
-    rows = checked_sequences(sequences, truth.shape[0])
-    count = truth.shape[-1]
-    figure = new_figure(1.2 + 2.9 * count, 1.1 + 1.35 * len(rows))
-    grid = figure.subplots(len(rows), count, sharex=True, sharey="col", squeeze=False)
-    for column in range(count):
-        field, scale = int(matching.field_of_factor[column]), float(matching.scale[column])
-        for axes, sequence in zip(grid[:, column], rows, strict=True):
+    if units is None:
+        panels = scaled_panels(idata, variable, matching)
+    else:
+        panels = converted_panels(idata, units)
+    shape = next(each.shape for panel in panels for each in panel[:1:-1] if each is not None)
+    rows = checked_sequences(sequences, shape[-2])
+    figure = new_figure(1.2 + 2.9 * len(panels), 1.1 + 1.35 * len(rows))
+    grid = figure.subplots(len(rows), len(panels), sharex=True, sharey="col", squeeze=False)
+    for column, panel in zip(grid.T, panels, strict=True):
+        for axes, sequence in zip(column, rows, strict=True):
             axes.axhline(0, color="#BBBBBB", linewidth=0.6, zorder=0)
-            if field >= 0:
-                _draw_bands(axes, scale * draws.values[:, sequence, :, field])
-            _draw_steps(axes, truth.values[sequence, :, column], TRUTH, "true")
-        factor, label = _label(truth, column), _label(draws, field) if field >= 0 else "no field"
-        grid[0, column].set_title(f"{factor}: {label}, r = {matching.correlation[column]:.2f}")
-        unit = f"{_unit(idata, factor)}\n({label} \N{MULTIPLICATION SIGN} {scale:.3g})"
-        grid[len(rows) // 2, column].set_ylabel(unit)
-        grid[-1, column].set_xlabel("frame")
+            if panel.draws is not None:
+                _draw_bands(axes, panel.draws[:, sequence])
+            if panel.truth is not None:
+                _draw_steps(axes, panel.truth[sequence], TRUTH, "true")
+        column[0].set_title(panel.title)
+        column[len(rows) // 2].set_ylabel(panel.unit)
+        column[-1].set_xlabel("frame")
     for axes, sequence in zip(grid[:, -1], rows, strict=True):
         _name_row(axes, f"sequence {sequence}")
-    _add_legend(figure, grid[0], columns=4 if count > 1 else 2)
-    figure.suptitle("Speeds of matched fields against the truth")
+    _add_legend(figure, grid[0], columns=4 if len(panels) > 1 else 2)
+    known = any(panel.truth is not None for panel in panels)
+    figure.suptitle(f"Speeds of matched fields{' against the truth' if known else ''}")
     return figure
-
-
-def _label(speeds: "xarray.DataArray", index: int) -> str:
-    return str(speeds[speeds.dims[-1]].values[index])
 
 
 def _add_legend(figure: Figure, panels: Iterable[Axes], *, columns: int) -> None:
@@ -82,12 +81,6 @@ def _add_legend(figure: Figure, panels: Iterable[Axes], *, columns: int) -> None
         handles, labels = axes.get_legend_handles_labels()
         named |= dict(zip(labels, handles, strict=True))
     figure.legend([*named.values()], [*named], loc="outside lower center", ncols=columns)
-
-
-def _unit(idata: "arviz.InferenceData", factor: str) -> str:
-    units = idata["constant_data"].get("unit")
-    name = "" if units is None else str(units.sel(factor=factor).item())
-    return f"{name} per frame" if name else "speed"
 
 
 def _draw_bands(axes: Axes, draws: Float[np.ndarray, "draw time"]) -> None:

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     import arviz
     import xarray
 
-__all__ = ["COLOURS", "TRUTH", "checked_sequences", "group", "label_ends", "new_figure", "styled"]
+__all__ = [
+    "COLOURS",
+    "TRUTH",
+    "checked_sequences",
+    "ends_of",
+    "group",
+    "label_ends",
+    "new_figure",
+    "styled",
+]
 
 _Parameters = ParamSpec("_Parameters")
 
@@ -26,6 +35,7 @@ _Parameters = ParamSpec("_Parameters")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 TRUTH = "#222222"
 _LINE_INCHES = 0.15
+_SHOWN = (0.001, 0.999)  # quantiles of speeds between which axes reach
 _SETTINGS: dict[Any, Any] = {
     "axes.grid": False,
     "axes.labelsize": 8,
@@ -99,6 +109,14 @@ def checked_sequences(sequences: Sequence[int], count: int) -> list[int]:
             f"Found sequences={list(sequences)}, but one or more from 0 to {count - 1} are needed."
         )
     return list(sequences)
+
+
+def ends_of(speeds: Float[np.ndarray, "..."]) -> tuple[float, float]:
+    """Return from where to where an axis shows nearly all speeds, and zero."""
+    low, high = np.quantile(speeds, _SHOWN)
+    low, high = min(0.0, float(low)), max(0.0, float(high))
+    margin = 0.06 * (high - low or 1.0)
+    return low - margin, high + margin
 
 
 def label_ends(axes: Axes, lines: Sequence[Line2D], height: float) -> None:

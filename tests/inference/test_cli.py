@@ -117,11 +117,11 @@ def test_posterior_writes_the_file_that_was_asked_for(folder, tmp_path, capsys):
     assert path.is_file()
 
 
-def test_check_tells_bounds_and_effective_draws(folder, capsys):
-    assert main(["check", str(folder), "--particles", "10"]) == 0
-    shown = capsys.readouterr().out
-    assert "IWAE-10" in shown
-    assert "effective draws" in shown
+def test_check_tells_a_verdict_and_leaves_a_page(folder, capsys):
+    brief = ["--data", "4", "--draws", "30", "--simulations", "10", "--refine", "2"]
+    assert main(["check", str(folder), *brief]) == 0
+    assert "VERDICT: " in capsys.readouterr().out
+    assert (folder / "check.html").read_text().startswith("<!doctype html>")
 
 
 def test_plot_draws_the_pictures_again(folder):

@@ -1,12 +1,10 @@
 import io
-from collections.abc import Callable
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from mutoscope.inference.labelled import Labelled, to_arviz
 from mutoscope.inference.metrics import match_fields, sparse_mean
@@ -19,42 +17,7 @@ from mutoscope.inference.plots import (
 )
 from mutoscope.zoo.errors import ConfigError, DataError
 
-Draw = Callable[[Any], Figure]
-
-
-def matched(idata: Any) -> Figure:
-    speed = sparse_mean(idata["posterior"]["speed"].values[0])
-    return plot_correlation(match_fields(speed, idata["constant_data"]["speed"].values))
-
-
-def frames(idata: Any) -> Figure:
-    del idata
-    return plot_frames(torch.rand(3, 5, 3, 8, 6), torch.rand(3, 5, 3, 8, 6))
-
-
-def training(idata: Any) -> Figure:
-    del idata
-    return plot_training(history())
-
-
-def history(rows: int = 20) -> dict[str, list[float]]:
-    steps = list(range(rows))
-    return {
-        "step": steps,
-        "seconds": steps,
-        "elbo": [-1000 / (1 + s) for s in steps],
-        "validation elbo": [-1100 / (1 + s) if s % 5 == 0 else np.nan for s in steps],
-        "log p(images)": [-900 / (1 + s) for s in steps],
-        "KL(z0)": [10.0 for s in steps],
-        "KL(speed)": [10.0 for s in steps],
-    }
-
-
-ALL = pytest.mark.parametrize("draw", [plot_speeds, plot_activity, matched, frames, training])
-
-
-def words(figure: Figure) -> str:
-    return " ".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
+from .samples import ALL, Draw, history, words
 
 
 @ALL

@@ -1,0 +1,107 @@
+"""One of each figure, for the laws that hold for all of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from mutoscope.inference.metrics import match_fields, sparse_mean
+from mutoscope.inference.plots import (
+    plot_activity,
+    plot_calibration,
+    plot_correlation,
+    plot_coverage,
+    plot_forest,
+    plot_frames,
+    plot_khat,
+    plot_pairs,
+    plot_speeds,
+    plot_training,
+    plot_traversals,
+)
+
+Draw = Callable[[Any], Figure]
+
+
+def matched(idata: Any) -> Figure:
+    speed = sparse_mean(idata["posterior"]["speed"].values[0])
+    return plot_correlation(match_fields(speed, idata["constant_data"]["speed"].values))
+
+
+def frames(idata: Any) -> Figure:
+    del idata
+    return plot_frames(torch.rand(3, 5, 3, 8, 6), torch.rand(3, 5, 3, 8, 6))
+
+
+def training(idata: Any) -> Figure:
+    del idata
+    return plot_training(history())
+
+
+def history(rows: int = 20) -> dict[str, list[float]]:
+    steps = list(range(rows))
+    return {
+        "step": steps,
+        "seconds": steps,
+        "elbo": [-1000 / (1 + s) for s in steps],
+        "validation elbo": [-1100 / (1 + s) if s % 5 == 0 else np.nan for s in steps],
+        "log p(images)": [-900 / (1 + s) for s in steps],
+        "KL(z0)": [10.0 for s in steps],
+        "KL(speed)": [10.0 for s in steps],
+    }
+
+
+def calibration(idata: Any) -> Figure:
+    del idata
+    places = np.random.default_rng(0).random((3, 200))
+    return plot_calibration(places**2, names=["speed[field 0]", "spike", "log_likelihood"])
+
+
+def coverage(idata: Any) -> Figure:
+    del idata
+    share = np.array([[0.4, 0.5], [0.8, 0.9]])
+    return plot_coverage([0.5, 0.9], share, share - 0.05, share + 0.05, names=["before", "after"])
+
+
+def khat(idata: Any) -> Figure:
+    del idata
+    return plot_khat(np.linspace(-0.2, 1.3, 50))
+
+
+def forest(idata: Any) -> Figure:
+    return plot_forest(idata["posterior"]["speed"], sequence=2)
+
+
+def pairs(idata: Any) -> Figure:
+    return plot_pairs(idata["posterior"]["speed"])
+
+
+def traversals(idata: Any) -> Figure:
+    del idata
+    return plot_traversals(torch.rand(3, 2, 5, 1, 6, 8), (-1.0, 0.5))
+
+
+ALL = pytest.mark.parametrize(
+    "draw",
+    [
+        plot_speeds,
+        plot_activity,
+        matched,
+        frames,
+        training,
+        calibration,
+        coverage,
+        khat,
+        forest,
+        pairs,
+        traversals,
+    ],
+)
+
+
+def words(figure: Figure) -> str:
+    return " ".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))

@@ -1,0 +1,97 @@
+"""The verdict on a posterior: right where the posterior is known, and legible."""
+
+import html.parser
+import re
+
+import pytest
+
+from mutoscope.inference import Run, check
+from mutoscope.inference.checking import Budget
+from mutoscope.inference.findings import Report
+from mutoscope.zoo.errors import ConfigError
+
+from .linear_gaussian import exact_pair, simulated
+
+BUDGET = Budget(data=40, draws=400, simulations=300, refine=0)
+
+
+def report_of(*, budget=BUDGET, **damage):
+    model, guide = exact_pair(**damage)
+    data, _ = simulated(60)
+    return check(Run(model, guide, [], {}), data, budget=budget)
+
+
+@pytest.fixture(scope="module")
+def good():
+    return report_of()
+
+
+@pytest.fixture(scope="module")
+def bad():
+    return report_of(narrowed=0.5, budget=Budget(data=10, draws=100, simulations=100, refine=150))
+
+
+def test_an_exact_posterior_is_good(good):
+    assert good.level == "good"
+    assert good.reasons == ("Nothing that was looked at speaks against it.",)
+
+
+def test_a_guide_that_is_too_narrow_is_not_trusted_and_the_report_says_why(bad):
+    assert bad.level == "bad"
+    assert any("too narrow" in reason for reason in bad.reasons)
+    assert any("Pareto k" in reason for reason in bad.reasons)
+
+
+def test_the_report_says_whether_refinement_would_help(bad):
+    section = next(s for s in bad.sections if s.title == "Would refinement help?")
+    before, after = map(float, section.numbers["median Pareto k, before and after"].split(","))
+    assert before > 0.7 > after
+
+
+def test_a_small_error_is_mended_by_resampling():
+    report = report_of(shifted=0.3)
+    assert report.level == "resample"
+    assert "resample=True" in report.verdict
+
+
+def test_as_text_it_begins_with_the_verdict_and_is_narrow(bad):
+    lines = str(bad).splitlines()
+    assert lines[2] == f"VERDICT: {bad.verdict}"
+    assert max(map(len, lines)) <= 100
+
+
+class Reader(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.sources = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_needs_nothing_else(bad, tmp_path):
+    bad.save(tmp_path / "check.html")
+    page = (tmp_path / "check.html").read_text(encoding="utf-8")
+    reader = Reader(page)
+    assert reader.open == []
+    assert len(reader.sources) == 2
+    assert all(source.startswith("data:image/png;base64,") for source in reader.sources)
+    assert not re.search("https?://|<script", page)
+
+
+def test_what_is_written_is_no_markup():
+    report = Report("<b>", "good", "a < b", ("x & y",), ())
+    assert "<b>" not in report.page()
+    assert "a &lt; b" in report.page()
+
+
+@pytest.mark.parametrize("wrong", [{"data": 0}, {"draws": 3}, {"simulations": 5}, {"refine": -1}])
+def test_a_budget_that_leaves_nothing_is_refused(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        Budget(**wrong)
