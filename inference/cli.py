@@ -21,7 +21,7 @@ _ON_MODELS = {
 }
 _DEFAULT_OUT = "runs/latest"
 _NO_MEMORY = re.compile(
-    "allocate memory|out of memory|size calculation overflowed|multiplication overflow"
+    "allocate memory|out of memory|bad_alloc|size calculation overflowed|multiplication overflow"
 )
 
 
@@ -40,23 +40,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(_parsed(words))
     except Interrupted as stopped:
-        sys.stderr.write(f"mutoscope: {stopped}\n")
-        return 128 + stopped.signal
+        return _say(stopped, 128 + stopped.signal)
     except MutoscopeError as error:
-        sys.stderr.write(f"mutoscope: {error}\n")
-        return 1
+        return _say(error, 1)
     except OSError as error:
-        sys.stderr.write(f"mutoscope: {error.strerror or error}: {error.filename or ''}\n")
-        return 1
+        return _say(f"{error.strerror or error}: {error.filename or ''}", 1)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
             raise
-        sys.stderr.write(f"mutoscope: not enough memory. Make the sizes smaller: {error}\n")
-        return 1
+        return _say(f"not enough memory. Make the sizes smaller: {error}", 1)
+    except ValueError as error:
+        if "null byte" not in str(error):
+            raise
+        return _say("a path holds a null byte. Leave it out.", 1)
     except KeyboardInterrupt:
-        sys.stderr.write("mutoscope: interrupted.\n")
-        return 130
+        return _say("interrupted.", 130)
     return 0
+
+
+def _say(reason: object, status: int) -> int:
+    """Tell why the command line ends with a status, in one line whatever was typed."""
+    sys.stderr.write(f"mutoscope: {' '.join(str(reason).split())}\n")
+    return status
 
 
 def _with_underscores(word: str) -> str:
@@ -73,6 +78,8 @@ def _parsed(words: Sequence[str]) -> Any:  # noqa: ANN401 - a jsonargparse names
         return _parser(words).parse_args(words)
     except UnicodeError as error:
         raise ConfigError(f"A file that --model or --guide names is no text: {error}.") from error
+    except IndexError as error:  # the parser's own, at `--print_config=--`
+        raise ConfigError("Found `--` as the value of an option. Leave it out.") from error
 
 
 def _parser(words: Sequence[str]) -> Any:  # noqa: ANN401 - jsonargparse carries no types
@@ -161,10 +168,10 @@ def _check_config_file(words: Sequence[str]) -> None:
         from .data_options import DataOptions
         from .options import FitOptions
 
-        others = ("out", "overwrite", "draws", "no_baseline", "quiet")
+        switches = dict.fromkeys(("overwrite", "no_baseline", "quiet"), bool)
+        others = {"out": str, "draws": int, **switches} if words[0] == "fit" else {}
         options = (DataOptions, FitOptions) if words[0] == "fit" else (DataOptions,)
-        entry = Entry.named(words[1])
-        check_config_file(path, entry, options, others if words[0] == "fit" else ())
+        check_config_file(path, Entry.named(words[1]), options, others)
 
 
 def _run(chosen: Any) -> None:  # noqa: ANN401 - a jsonargparse namespace

@@ -23,18 +23,19 @@ def config_file(words: Sequence[str]) -> str | None:
 
 
 def check_config_file(
-    path: str, entry: Entry, options: Sequence[type[AbstractConfig]], others: Sequence[str]
+    path: str, entry: Entry, options: Sequence[type[AbstractConfig]], others: Mapping[str, type]
 ) -> None:
-    """Refuse a file with a key that `mutoscope fit` does not know.
+    """Refuse a file with a key that the command does not know, or a switch that is none.
 
     Args:
         path: A YAML or JSON file.
         entry: Whose configurations `model` and `guide` are.
         options: Configurations whose fields are keys of the file.
-        others: Further keys.
+        others: Further keys, and the types of their values.
 
     Raises:
-        ConfigError: The file is missing, is no mapping or has an unknown key.
+        ConfigError: The file is missing, is no mapping, or has an unknown key or a further one of
+            another type.
     """
     import yaml
 
@@ -47,9 +48,12 @@ def check_config_file(
         raise ConfigError(f"--config {path} is neither YAML nor JSON: {cause}") from error
     known = [field.name for kind in options for field in fields(kind)]
     _check(path, found, [*known, *others, "model", "guide"])
+    for name, kind in others.items():
+        if not isinstance(found.get(name, kind()), kind):
+            raise ConfigError(f"--config {path}: {name}={found[name]!r}, expected {kind.__name__}.")
     for part in ("model", "guide"):
-        kind: Any = getattr(entry, part).Config
-        _check(f"{path}, {part}", found.get(part) or {}, [field.name for field in fields(kind)])
+        config: Any = getattr(entry, part).Config
+        _check(f"{path}, {part}", found.get(part, {}), [field.name for field in fields(config)])
 
 
 def _check(where: str, found: object, known: Sequence[str]) -> None:

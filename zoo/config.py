@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,8 @@ from typing import Any, Self
 from .errors import ConfigError
 
 __all__ = ["AbstractConfig"]
+
+_LARGEST = 3.4e38  # of single precision, in which most of training runs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class AbstractConfig:
             value, expected = getattr(self, field.name), hints[field.name]
             if not _matches(value, expected):
                 raise ConfigError(
-                    f"{type(self).__qualname__}: {field.name}={value!r} is not a valid "
+                    f"{type(self).__qualname__}: {field.name}={_shown(value)} is not a valid "
                     f"{_describe(expected)}."
                 )
         self.check()
@@ -42,9 +43,9 @@ class AbstractConfig:
     def require(self, condition: bool, name: str, expected: str) -> None:
         """Raise `ConfigError` unless `condition` holds for the field called `name`."""
         if not condition:
-            found = getattr(self, name)
+            found = _shown(getattr(self, name))
             raise ConfigError(
-                f"{type(self).__qualname__}: {name}={found!r}, but it must be {expected}."
+                f"{type(self).__qualname__}: {name}={found}, but it must be {expected}."
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def unknown_key(where: str, key: object, known: Sequence[str]) -> str:
     """Return the sentence that refuses a key and names the nearest known one."""
     near = difflib.get_close_matches(str(key), known, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}."
-    return f"{where} has no key {key!r}. {hint}"
+    return f"{where} has no key {_shown(key)}. {hint}"
 
 
 def _tuples(value: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -98,17 +99,21 @@ def _matches(value: object, expected: Any) -> bool:  # noqa: ANN401 - any annota
         return len(value) == len(arguments) and all(map(_matches, value, arguments))
     if expected is float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and abs(typing.cast(float, value)) <= sys.float_info.max
+        return is_number and abs(typing.cast(float, value)) <= _LARGEST
     if expected is int:
         return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
     return isinstance(value, expected)
 
 
+def _shown(value: object) -> str:
+    """Return a value in one line, and not more of it than can be read."""
+    line = " ".join(repr(value).split())
+    return line if len(line) <= 200 else f"{line[:200]}…"
+
+
 def _describe(expected: Any) -> str:  # noqa: ANN401 - any annotation
     if typing.get_origin(expected) is typing.Literal:
         return "choice: expected one of " + ", ".join(map(repr, typing.get_args(expected)))
-    return (
-        getattr(expected, "__name__", str(expected))
-        if isinstance(expected, type)
-        else str(expected)
-    )
+    if expected is float:
+        return f"float of at most {_LARGEST:g}"
+    return expected.__name__ if isinstance(expected, type) else str(expected)
