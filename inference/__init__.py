@@ -9,14 +9,27 @@ if TYPE_CHECKING:
     from .fitting import FitOptions, fit, resume
     from .posterior import summarize
     from .run import Run
+    from .units import SpeedUnits, describe_speeds
 
-__all__ = ["FitOptions", "Run", "check", "describe", "fit", "resume", "summarize"]
+__all__ = [
+    "FitOptions",
+    "Run",
+    "SpeedUnits",
+    "check",
+    "describe",
+    "describe_speeds",
+    "fit",
+    "resume",
+    "summarize",
+]
 
 _HOMES = {
     "FitOptions": "fitting",
     "Run": "run",
+    "SpeedUnits": "units",
     "check": "checking",
     "describe": "description",
+    "describe_speeds": "units",
     "fit": "fitting",
     "resume": "fitting",
     "summarize": "posterior",
