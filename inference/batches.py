@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from ..zoo.errors import DataError
+from .named_tensors import Tensors, count_rows, kinds_of
 
 __all__ = [
     "Shuffle",
@@ -113,7 +114,7 @@ def held_in_memory(split: Split, device: torch.device, where: str = "auto") -> S
             the device, "device" keeps any, "stream" renders each batch anew.
 
     Raises:
-        DataError: Values are not finite.
+        DataError: Values are not finite, or differ in names, shapes or types.
     """
     if where == "stream":
         return split
@@ -126,90 +127,27 @@ def held_in_memory(split: Split, device: torch.device, where: str = "auto") -> S
         return split
     if isinstance(split, Tensors):
         return Tensors({name: tensor.to(device) for name, tensor in split.tensors.items()})
+    return _rendered(split, first, device)
+
+
+def _rendered(split: Split, first: Mapping[str, Tensor], device: torch.device) -> Tensors:
+    """Return all data of a split; the first of them says what the others are like."""
     whole = {
         name: torch.empty(len(split), *x.shape[1:], dtype=x.dtype, device=device)
         for name, x in first.items()
     }
+    expected = kinds_of(first)
     for index in torch.arange(len(split)).split(_CHUNK):
         chunk = split.batch(index)
-        if _kinds(chunk) != _kinds(first):
+        if kinds_of(chunk) != expected:
             raise DataError(
-                f"Found data {_kinds(first)} first, and {_kinds(chunk)} from number {index[0]} on. "
+                f"Found data {expected} first, and {kinds_of(chunk)} from number {index[0]} on. "
                 "Give all the same names, shapes and types. Those of several lengths can only be "
                 "read batch by batch: pass data_device='stream'."
             )
         for name, tensor in chunk.items():
             whole[name][index[0] : index[-1] + 1] = tensor
     return Tensors(whole)
-
-
-class Tensors:
-    """Named tensors with a common first axis, as a split."""
-
-    def __init__(self, tensors: Mapping[str, Any]) -> None:
-        _count_rows(tensors)
-        for name, tensor in tensors.items():
-            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-                raise DataError(f"{name!r} holds NaN or infinity. Clean the data before training.")
-        self.tensors: dict[str, Tensor] = dict(tensors)
-
-    def __len__(self) -> int:
-        return len(next(iter(self.tensors.values())))
-
-    def batch(self, indices: Int[Tensor, " batch"]) -> dict[str, Tensor]:
-        """Return the rows asked for."""
-        return {name: tensor[indices.to(tensor.device)] for name, tensor in self.tensors.items()}
-
-
-def _count_rows(tensors: Mapping[str, Any]) -> int:
-    """Return the common length of named tensors, once they are known to be that."""
-    if not isinstance(tensors, Mapping):
-        raise DataError(
-            f"Found a batch of type {type(tensors).__name__}; expected tensors by name, such "
-            "as {'images': tensor}."
-        )
-    if not tensors:
-        raise DataError("The data set is empty: it holds no tensor.")
-    for name, tensor in tensors.items():
-        if not isinstance(name, str) or name == "size":
-            raise DataError(
-                f"Found a tensor called {name!r}. Tensors are arguments of the model by their "
-                "names, beside `size`, the number of all data. Choose another name."
-            )
-        if not _has_rows(tensor):
-            raise DataError(
-                f"{name!r} is a {_named(tensor)}; expected a dense tensor of plain numbers "
-                "whose first axis is that of the data. Convert arrays with torch.as_tensor, "
-                "and other numbers with `.float()`."
-            )
-    lengths = {name: len(tensor) for name, tensor in tensors.items()}
-    if len(set(lengths.values())) != 1:
-        raise DataError(f"Tensors of one data set must have one length, found {lengths}.")
-    return next(iter(lengths.values()))
-
-
-def _kinds(batch: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-    """Return the shape of a datum, and its type, by name."""
-    return {name: (tuple(tensor.shape[1:]), tensor.dtype) for name, tensor in batch.items()}
-
-
-def _has_rows(tensor: object) -> bool:
-    """Tell whether this is a tensor whose rows can be read, and whose numbers compared."""
-    if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided:
-        return False
-    if tensor.is_meta or tensor.is_nested or tensor.is_quantized or tensor.ndim == 0:
-        return False
-    return not tensor.is_floating_point() or tensor.itemsize > 1  # 8 bits are for storage only
-
-
-def _named(found: object) -> str:
-    """Return the type of something, and what kind of tensor it is."""
-    if not isinstance(found, Tensor):
-        return type(found).__name__
-    return (
-        f"{found.ndim}-dimensional tensor of {found.dtype} in layout {found.layout} on "
-        f"{found.device}"
-    )
 
 
 class _Checked:
@@ -224,7 +162,7 @@ class _Checked:
     def batch(self, indices: Int[Tensor, " batch"]) -> dict[str, Tensor]:
         """Return the data at `indices`."""
         batch = self.split.batch(indices)
-        rows = _count_rows(batch)
+        rows = count_rows(batch)
         if rows != len(indices):
             raise DataError(
                 f"Asked for a batch of {len(indices)}, {self.name} gave {rows} rows; expected one "

@@ -64,7 +64,8 @@ def as_loggers(wanted: Sequence[str | Logger]) -> tuple[str | Logger, ...]:
     several = isinstance(wanted, Sequence) and not isinstance(wanted, str)
     if not several or not all(map(_is_logger, wanted)):
         raise ConfigError(
-            f"Found loggers={wanted!r}; expected a list of names ('tensorboard', 'wandb') and of "
+            f"Found loggers of type {type(wanted).__name__}; expected a list of names "
+            "('tensorboard', 'wandb') and of "
             "objects with `log_metrics(metrics, step)`."
         )
     return tuple(wanted)

@@ -129,6 +129,23 @@ def test_items_that_do_not_stack_are_refused():
         as_split(Ragged(torch.zeros(4, 3))).batch(torch.arange(3))
 
 
+class Lengthening:
+    """A split whose later data are longer."""
+
+    def __len__(self):
+        return 4
+
+    def batch(self, indices):
+        return {"data": torch.zeros(len(indices), 3 + int(indices.max()))}
+
+
+def test_data_of_several_shapes_are_streamed_or_refused():
+    split = as_split(Lengthening())
+    assert held_in_memory(split, torch.device("cpu"), "stream").batch(torch.arange(1, 3))
+    with pytest.raises(DataError, match="data_device='stream'"):
+        held_in_memory(split, torch.device("cpu"))
+
+
 class Rendered:
     """Sixty thousand images, made when they are asked for."""
 

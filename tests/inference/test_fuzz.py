@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, configuration, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from mutoscope.guides.registry import ENTRIES
@@ -18,12 +18,8 @@ from mutoscope.zoo.errors import ConfigError, MutoscopeError
 from .strange import FUZZ, JSON, SCALARS, VALUES, is_quick
 from .toy import WithHeldOut, toy_data, toy_pair
 
+MANY = settings(FUZZ, max_examples=200)
 pytestmark = pytest.mark.usefixtures("no_shape_checks")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_folder_in_the_tree(tmp_path_factory):
-    configuration.set_hypothesis_home_dir(tmp_path_factory.mktemp("hypothesis"))
 
 
 def refusal(model, guide, data, **options):
@@ -44,6 +40,8 @@ OPTIONS = [field.name for field in dataclasses.fields(FitOptions)]
 
 @FUZZ
 @given(st.sampled_from([*OPTIONS, "options", "notes", "step", "self"]), VALUES)
+@example("learning_rate", -1)
+@example("free_bits", 3.5e38)
 def test_an_option_of_any_value_trains_or_is_named(name, value):
     assume(is_quick(name, value))
     error = refusal(*toy_pair(), WithHeldOut(toy_data(6), toy_data(4)), **{name: value})
@@ -109,7 +107,7 @@ PLAIN = {
     "type": lambda: dict,
     "module": lambda: torch.nn.Linear(3, 3),
 }
-DTYPES = ["half", "bfloat16", "double", "int8", "int", "uint16", "bool", "cfloat", "float8_e5m2"]
+DTYPES = ["half", "bfloat16", "double", "int8", "int", "uint16", "bool", "cfloat", "float8_e4m3fn"]
 SHAPES = [(), (0, 3), (6,), (6, 0), (5, 3), (6, 4), (6, 3, 2), (1, 3), (2, 3), (3,), (4,), (1,)]
 TENSORS = (
     st.sampled_from([*PLAIN])
@@ -141,31 +139,31 @@ def made(description):
     return description
 
 
-@FUZZ
+@MANY
 @given(
     SPLITS
     | st.tuples(st.sampled_from(["train", "validation"]), SPLITS)
     | st.tuples(st.just("both"), SPLITS, SPLITS)
     | st.fixed_dictionaries({"train": SPLITS, "validation": SPLITS})
 )
+@example({"data": ("dtype", "float8_e4m3fn")})
+@example(("Items", 2**70, {"data": "row"}))
+@example(("Items", 6, {"data": 0.0}, {"data": "data"}))
+@example(("Items", 6, {"data": "data"}, "data"))
+@example(("Batches", 6, {"data": ("shape", 1)}, {"data": "meta"}))
 def test_data_of_any_kind_train_or_are_refused(description):
     error = refusal(*toy_pair(), made(description))
     assert error is None or is_one_paragraph(error)
 
 
-def configurations():
-    """Return each class of configurations with the fields that it cannot do without."""
-    for entry in ENTRIES:
-        example = entry.example()
-        yield entry.model.Config, dict(example.model)
-        yield entry.guide.Config, dict(example.guide)
-    yield from ((FitOptions, {}), (DataOptions, {}))
-
-
-CONFIGURATIONS = list(configurations())
+# Each class of configurations by name, with the fields that it cannot do without.
+CONFIGURATIONS = {"FitOptions": (FitOptions, {}), "DataOptions": (DataOptions, {})}
+for entry in ENTRIES:
+    CONFIGURATIONS[f"{entry.name} model"] = entry.model.Config, dict(entry.example().model)
+    CONFIGURATIONS[f"{entry.name} guide"] = entry.guide.Config, dict(entry.example().guide)
 FIELDS = [
-    (index, field.name)
-    for index, (kind, _) in enumerate(CONFIGURATIONS)
+    (name, field.name)
+    for name, (kind, _) in CONFIGURATIONS.items()
     for field in dataclasses.fields(kind)
 ]
 LONG = ["many\nlines" * 99, ("x",) * 999, np.zeros((9, 9))]
@@ -180,14 +178,15 @@ def is_kept_or_refused(kind, make):
     return kind.from_dict(json.loads(json.dumps(config.to_dict(), allow_nan=False))) == config
 
 
-@FUZZ
+@MANY
 @given(st.sampled_from(FIELDS), VALUES | st.sampled_from(LONG))
+@example(("FitOptions", "learning_rate"), math.inf)
 def test_a_field_of_any_value_is_kept_or_refused(field, value):
     kind, needed = CONFIGURATIONS[field[0]]
     assert is_kept_or_refused(kind, lambda: kind(**needed | {field[1]: value}))
 
 
-@FUZZ
+@MANY
 @given(
     st.sampled_from(FIELDS),
     JSON | st.tuples(st.text(max_size=5) | st.sampled_from([3, None, "x" * 999]), JSON),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import assume, configuration, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from mutoscope.guides.registry import ENTRIES
@@ -20,10 +20,7 @@ from mutoscope.inference.job import Job
 
 from .strange import FUZZ, JSON, NOISE, NUMBERS, WORDS, is_quick
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_folder_in_the_tree(tmp_path_factory):
-    configuration.set_hypothesis_home_dir(tmp_path_factory.mktemp("hypothesis"))
+TYPING = settings(FUZZ, max_examples=60)
 
 
 def said(words):
@@ -80,9 +77,10 @@ def known_options():
 KNOWN = list(known_options())
 
 
-@FUZZ
+@TYPING
 @given(st.sampled_from(KNOWN), TYPED, st.booleans())
 @example(("fit", "sta", "print_config"), "--", False)
+@example(("fit", "sta", "config"), "two\nlines", False)
 def test_whatever_is_typed_about_a_model_is_explained(work, known, value, apart):
     command, entry, option = known
     with contextlib.suppress(yaml.YAMLError, ValueError):
@@ -95,21 +93,26 @@ ON_RUNS = st.sampled_from(["run", "--draws", "--seed", "--out", "--particles", "
 RUNS = ["resume", "posterior", "check", "plot", "cite", "list", "describe", "x"]
 
 
-@FUZZ
+@TYPING
 @given(
     st.sampled_from(RUNS),
     st.lists(TYPED | ON_RUNS, max_size=3) | st.tuples(st.just("run"), ON_RUNS, TYPED),
 )
+@example("resume", ["two\nlines"])
+@example("check", ["run", "--seed", "9" * 30])
 def test_whatever_is_typed_about_a_run_is_explained(work, command, words):
     assert is_explained(*said([command, *words]))
 
 
-@FUZZ
+@TYPING
 @given(
     st.sampled_from(KNOWN),
     st.sampled_from(NUMBERS + WORDS) | JSON,
     st.none() | NOISE | JSON.map(json.dumps),
 )
+@example(("fit", "sta", "out"), "a\0b", None)
+@example(("fit", "sta", "overwrite"), "no", None)
+@example(("fit", "sta", "x"), None, "model: []")
 def test_a_config_file_of_any_text_is_explained(work, known, value, text):
     command, entry, option = known
     assume(is_quick(option, value))
