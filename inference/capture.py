@@ -32,6 +32,9 @@ class Captured:
     changes in place counts, what is a plain number is fixed for ever. A graph draws the same noise
     as the objective itself, and defers its checks (`deferred_checks`).
 
+    On a processor, kernels of convolutions are laid out anew with channels last, which is how the
+    compiler computes: otherwise every step would turn them there and back.
+
     A graph is for one set of shapes. Batches of other sizes than `sizes`, such as the last of an
     epoch, run without a graph, since they do not come often enough to pay for compiling; so do
     those of a fifth shape.
@@ -48,6 +51,7 @@ class Captured:
     ) -> None:
         self._objective, self._sizes, self._backend = objective, frozenset(sizes), backend
         self._graphs: dict[object, Callable[..., _Computed]] = {}
+        _arrange_for_convolutions(objective)
         self._parameters = dict(objective.named_parameters())
         self._learned = [name for name, p in self._parameters.items() if p.requires_grad]
 
@@ -117,6 +121,14 @@ class Captured:
             leaves = [state[name] for name in learned]
             gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
         return loss.detach(), terms.detach(), list(gradients)
+
+
+def _arrange_for_convolutions(objective: nn.Module) -> None:
+    for layer in objective.modules():
+        if type(layer) in (nn.Conv2d, nn.ConvTranspose2d):
+            kernel: Any = layer.weight
+            if kernel.device.type == "cpu":
+                kernel.data = kernel.to(memory_format=torch.channels_last)
 
 
 def _full_precision(batch: Mapping[str, Tensor]) -> torch.autocast:

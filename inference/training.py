@@ -135,13 +135,15 @@ class Training:
         before = [statistic.clone() for statistic in self._statistics]
         with deferred_checks():
             loss = self._add_gradients(moment)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.options.gradient_norm)
+        norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         failed = (~torch.isfinite(loss + norm)).to(self._failed)
         failed = over_processes(self.fabric, failed, "sum").clamp(max=1.0)
         self._failed = torch.maximum(self._failed, failed)
         for statistic, last in zip(self._statistics, before, strict=True):
             statistic.copy_(torch.where(self._failed > 0, last, statistic))
-        cast(Any, self.optimizer).found_inf = self._failed  # where this is 1, a step does nothing
+        fused = cast(Any, self.optimizer)
+        fused.found_inf = self._failed  # where this is 1, a step does nothing
+        fused.grad_scale = (norm / self.options.gradient_norm).clamp(min=1.0)  # what it divides by
         self._gradients.optimizer.step()
         self.step += 1
 
@@ -301,8 +303,15 @@ class Training:
             saved = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             if saved:
                 self.optimizer.state[parameter] = {
-                    name: value.to(parameter.device, copy=True) for name, value in saved.items()
+                    name: _laid_out_like(parameter, value) for name, value in saved.items()
                 }
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """Return a copy in the order of memory that an optimizer of fused steps takes for granted."""
+    if value.shape != parameter.shape:
+        return value.to(parameter.device, copy=True)
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _objective(

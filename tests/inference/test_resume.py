@@ -9,13 +9,14 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 
 from mutoscope.inference import Run, capture, fit, resume
 from mutoscope.inference.checkpoint import has_checkpoint
 from mutoscope.inference.run import read_run
 from mutoscope.zoo.errors import ConfigError, DataError, Interrupted, RunError, TrainingError
 
-from .toy import WithHeldOut, equal, toy_data, toy_pair, weights
+from .toy import D, WithHeldOut, equal, toy_data, toy_pair, weights
 
 STEPS = 60
 OPTIONS = {"max_steps": STEPS, "batch_size": 16, "log_every": 7, "progress": False}
@@ -106,6 +107,33 @@ def test_captured_training_goes_on_exactly_wherever_it_stopped(tmp_path, monkeyp
         folder = tmp_path / str(step)
         stop_after(step, folder, **options)
         assert equal(go_on(folder), expected), step
+
+
+def convolutional_pair(seed=0):
+    """A pair whose guide has a convolution, which a captured step lays out anew."""
+    model, guide = toy_pair(seed)
+    layers = (
+        nn.Unflatten(1, (1, 1, D)),
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.Conv2d(4, 2, (1, 3), padding=(0, 1)),
+    )
+    guide.encoder = nn.Sequential(*layers, nn.Flatten())
+    return model, guide
+
+
+def test_kernels_that_were_laid_out_anew_go_on_exactly(tmp_path, monkeypatch):
+    monkeypatch.setattr(capture, "Captured", partial(capture.Captured, backend="eager"))
+    options = OPTIONS | {"compile": True, "log_every": 1, "max_steps": 12, "learning_rate": 0.05}
+    straight, cut, plain = (convolutional_pair() for _ in range(3))
+    fit(*straight, toy_data(), **options)
+    fit(*plain, toy_data(), **options | {"compile": False})
+    with pytest.raises(Interrupted):
+        fit(*cut, toy_data(), **options, out=tmp_path, loggers=[Stopper(5)])
+    other = convolutional_pair(seed=9)
+    resume(tmp_path, toy_data(), pair=other, progress=False)
+    assert equal(weights(*other), weights(*straight))
+    for ours, theirs in zip(weights(*plain), weights(*straight), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
 def test_what_cannot_be_captured_trains_and_says_so_once(monkeypatch):

@@ -3,15 +3,59 @@
 import csv
 import math
 
+import pyro
 import pytest
 import torch
+from pyro.distributions import Normal
+from torch import nn
 
 from mutoscope.inference import fit, loggers
 from mutoscope.zoo.errors import ConfigError, RunError, TrainingError
 
-from .toy import ToyGuide, ToyModel, WithHeldOut, equal, toy_data, toy_pair, weights
+from .toy import D, ToyConfig, ToyGuide, ToyModel, WithHeldOut, equal, toy_data, toy_pair, weights
 
 OPTIONS = {"batch_size": 16, "log_every": 5, "progress": False}
+
+
+class Unseen(ToyModel):
+    """`z ~ Normal(0, I)`, `data ~ Normal(slope, 0.5)`: a pair whose ELBO has no noise."""
+
+    def forward(self, data, *, size):
+        one = torch.ones_like(self.zero)
+        with pyro.plate("datum", size, subsample=torch.arange(len(data)), dim=-1):
+            pyro.sample("z", Normal(self.zero, one).expand([D]).to_event(1))
+            pyro.sample("data", Normal(self.slope * one, 0.5).expand([D]).to_event(1), obs=data)
+
+
+def by_hand(pair, data, *, longest, steps):
+    """Train by plain torch: closed forms, gradients shortened to `longest`, Adam's own step."""
+    model, guide = pair
+    learned = [*model.parameters(), *guide.parameters()]
+    adam = torch.optim.Adam(learned, 0.05)
+    lengths = []
+    for _ in range(steps):
+        location, width = guide.encoder(data).chunk(2, -1)
+        width = 0.1 + width.exp()
+        divergence = 0.5 * (location**2 + width**2 - 1) - width.log()
+        misfit = 2 * (data - model.slope) ** 2
+        adam.zero_grad()
+        (divergence + misfit).sum(-1).mean().backward()
+        lengths.append(float(nn.utils.clip_grad_norm_(learned, longest)))
+        adam.step()
+    assert min(lengths) < longest < max(lengths)
+
+
+def test_gradients_are_shortened_to_the_length_that_was_asked_for():
+    data, pairs = toy_data(), []
+    for _ in range(2):
+        torch.manual_seed(0)
+        model = Unseen(ToyConfig(slope=3.0, dropout=0.0))
+        pairs.append((model, ToyGuide(model)))
+    by_hand(pairs[0], data["data"], longest=2.0, steps=60)
+    fit(*pairs[1], data, max_steps=60, batch_size=50, gradient_norm=2.0, learning_rate=0.05,
+        decay="none", warmup_steps=0, progress=False)  # fmt: skip
+    for ours, theirs in zip(*(weights(*pair) for pair in pairs), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
 class Watcher:
