@@ -91,7 +91,7 @@ def written_step(images: Tensor) -> Step:
 
 def compiled_step(images: Tensor) -> Step:
     loss = objective()
-    adam, captured = adam_of(loss), Captured(loss)
+    adam, captured = adam_of(loss), Captured(loss, {len(images)})
 
     def step() -> None:
         captured({"images": images})

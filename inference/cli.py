@@ -84,25 +84,24 @@ def _parsed(words: Sequence[str]) -> Any:  # noqa: ANN401 - a jsonargparse names
 
 def _parser(words: Sequence[str]) -> Any:  # noqa: ANN401 - jsonargparse carries no types
     """Return the parser, with the options of those models only that the words ask for."""
-    from jsonargparse import ArgumentParser
-
     from . import commands
+    from .parser import Parser
 
-    parser = ArgumentParser(
+    parser = Parser(
         prog="mutoscope",
         allow_abbrev=False,
         description="Probabilistic models of how the world transforms.",
         version=version("mutoscope"),
     )
     known = parser.add_subcommands(dest="command")
-    known.add_subcommand("list", ArgumentParser(), help="list models and data sets")
+    known.add_subcommand("list", Parser(), help="list models and data sets")
     for name, help_text in _ON_MODELS.items():
-        one = ArgumentParser(allow_abbrev=False, description=f"{help_text.capitalize()}.")
+        one = Parser(allow_abbrev=False, description=f"{help_text.capitalize()}.")
         known.add_subcommand(name, one, help=help_text)
         if words[:1] == [name]:
             _add_models(one, name, _wanted(words))
     for name, (function, help_text) in _on_runs(commands).items():
-        one = ArgumentParser(allow_abbrev=False, description=f"{help_text.capitalize()}.")
+        one = Parser(allow_abbrev=False, description=f"{help_text.capitalize()}.")
         one.add_function_arguments(function, as_positional=True, skip={"quiet"})
         if name == "resume":
             one.add_argument("--quiet", action="store_true", help="leave out the progress bars")
@@ -131,14 +130,13 @@ def _wanted(words: Sequence[str]) -> dict[str, Entry]:
 
 def _add_models(parser: Any, command: str, entries: Mapping[str, Entry]) -> None:  # noqa: ANN401 - jsonargparse carries no types
     """Add a subcommand for each model, with all options that the command takes."""
-    from jsonargparse import ArgumentParser
-
     from .data_options import DataOptions
     from .options import FitOptions
+    from .parser import Parser
 
     models = parser.add_subcommands(dest="entry")
     for name, entry in entries.items():
-        one = ArgumentParser(allow_abbrev=False, description=f"{entry.summary.capitalize()}.")
+        one = Parser(allow_abbrev=False, description=f"{entry.summary.capitalize()}.")
         one.add_argument("--config", action="config", help="file with any of these options")
         one.add_class_arguments(DataOptions)
         if command == "fit":

@@ -87,8 +87,14 @@ def test_words_that_are_not_understood_exit_with_two(words, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(words)
     error = capsys.readouterr().err
-    assert "usage:" in error
-    assert "Traceback" not in error
+    assert error.count("\n") == 1
+    assert "--help" in error
+
+
+def test_a_mistyped_option_names_the_nearest(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "sta", "--model.num_field", "3"])
+    assert "Did you mean --model.num_fields?" in capsys.readouterr().err
 
 
 def test_an_unknown_model_names_the_nearest(capsys):

@@ -36,7 +36,7 @@ def said(words):
 def is_explained(status, error):
     """Tell whether a status is a documented one, and goes with what is written of it."""
     one_line = error.startswith("mutoscope: ") and error.count("\n") == 1
-    known = status == 0 or (status == 1 and one_line) or (status == 2 and "usage:" in error)
+    known = status == 0 or (status in (1, 2) and one_line)
     return known and "Traceback" not in error
 
 
