@@ -97,6 +97,12 @@ def test_only_transport_imports_the_solver() -> None:
     assert importers == [ROOT / "zoo" / "transport.py"]
 
 
+def test_only_the_bridge_imports_normflows() -> None:
+    importers = [p for p in SOURCES if any(m.startswith("normflows") for m in imports_of(p))]
+    assert importers == [ROOT / "zoo" / "flows" / "transform.py"]
+    assert "normflows" not in modules_after("import mutoscope.zoo, mutoscope.guides")
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_nothing_is_unpickled(path: Path) -> None:
     imported = {m.split(".")[0] for m in imports_of(path)}

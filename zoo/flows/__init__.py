@@ -1,0 +1,20 @@
+"""Normalising flows: invertible layers, and the bridge that makes Pyro distributions of them.
+
+A layer is a module with `forward(latent)` and `inverse(data)`; each returns its value and the
+log-determinant of the direction that it went, one number for each datum. That is the convention of
+normflows, whose layers mix with those here.
+"""
+
+from .act_norm import ActNorm
+from .coupling import AffineCoupling, SplineCoupling
+from .linear import Permutation, Rotation
+from .transform import FlowTransform
+
+__all__ = [
+    "ActNorm",
+    "AffineCoupling",
+    "FlowTransform",
+    "Permutation",
+    "Rotation",
+    "SplineCoupling",
+]

@@ -1,0 +1,70 @@
+"""Layers that keep volumes: rotations that are learned, and fixed permutations."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+__all__ = ["Permutation", "Rotation"]
+
+
+class Rotation(nn.Module):
+    """A learned rotation: `data = latent Q'`, where `Q = (I + A)^-1 (I - A)` and `A = W - W'`.
+
+    By Cayley's map every `W` gives an orthogonal `Q`, so training needs no projection. It starts as
+    the identity. Next to the latents it is what lets them turn until each explains a direction of
+    its own: a likelihood cannot tell rotations of a standard normal apart.
+
+    Args:
+        dim: Number of features D; each call solves one D by D system.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(dim, dim))
+
+    def matrix(self) -> Float[Tensor, "feature feature"]:
+        """Return Q."""
+        skew = self.weight - self.weight.T
+        one = torch.eye(len(skew), dtype=skew.dtype, device=skew.device)
+        return torch.linalg.solve(one + skew, one - skew)
+
+    def forward(
+        self, latent: Float[Tensor, "*batch feature"]
+    ) -> tuple[Float[Tensor, "*batch feature"], Float[Tensor, ""]]:
+        """Return data, and zero."""
+        return latent @ self.matrix().T, latent.new_zeros(())
+
+    def inverse(
+        self, data: Float[Tensor, "*batch feature"]
+    ) -> tuple[Float[Tensor, "*batch feature"], Float[Tensor, ""]]:
+        """Return latents, and zero."""
+        return data @ self.matrix(), data.new_zeros(())
+
+
+class Permutation(nn.Module):
+    """A fixed order of features, drawn when it is made.
+
+    Args:
+        dim: Number of features.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        order = torch.randperm(dim)
+        self.register_buffer("order", order)
+        self.register_buffer("back", order.argsort())
+
+    order: Tensor
+    back: Tensor
+
+    def forward(
+        self, latent: Float[Tensor, "*batch feature"]
+    ) -> tuple[Float[Tensor, "*batch feature"], Float[Tensor, ""]]:
+        """Return data, and zero."""
+        return latent[..., self.order], latent.new_zeros(())
+
+    def inverse(
+        self, data: Float[Tensor, "*batch feature"]
+    ) -> tuple[Float[Tensor, "*batch feature"], Float[Tensor, ""]]:
+        """Return latents, and zero."""
+        return data[..., self.back], data.new_zeros(())
