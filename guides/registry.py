@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from ..zoo.baselines import VariationalAutoencoder
 from ..zoo.config import AbstractConfig
+from ..zoo.entropy_ordered_flow import EntropyOrderedFlow
 from ..zoo.errors import ConfigError
 from ..zoo.plugins import Plugin, find_plugin, plugins
 from ..zoo.sparse_transformation import SparseTransformation
 from .baselines import VariationalAutoencoderGuide
+from .entropy_ordered_flow import EntropyOrderedFlowGuide
 from .sparse_transformation import SparseTransformationGuide
 
 __all__ = [
@@ -49,6 +51,13 @@ def image_sequences() -> Example:
     """Return five sequences of four random images, for models of image sequences."""
     images = torch.rand(5, 4, 1, 6, 6, generator=torch.Generator().manual_seed(1))
     return Example({"images": images}, model={"image_shape": (1, 6, 6), "length": 4})
+
+
+def small_images() -> Example:
+    """Return five random images, for models of single images."""
+    x = torch.rand(5, 1, 3, 4, generator=torch.Generator().manual_seed(1))
+    sizes = {"image_shape": (1, 3, 4), "couplings": 2, "hidden_dim": 8}
+    return Example({"x": x}, model=sizes)
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,18 @@ ENTRIES = (
             Citation("titsias2015local", _estimator("local_expectation")),
             Citation("chen2018torchdiffeq", lambda model, guide: model.method == "dopri5"),
         ),
+    ),
+    Entry(
+        "entropy-ordered-flow",
+        EntropyOrderedFlow,
+        EntropyOrderedFlowGuide,
+        "entropy-ordered flow",
+        citations=(
+            Citation("galperin2026core"),
+            Citation("dinh2017density", lambda model, guide: model.coupling == "affine"),
+            Citation("durkan2019neural", lambda model, guide: model.coupling == "spline"),
+        ),
+        example=small_images,
     ),
     Entry(
         "vae",

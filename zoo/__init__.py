@@ -5,12 +5,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .baselines import VariationalAutoencoder
+    from .entropy_ordered_flow import EntropyOrderedFlow
     from .simulation import simulate
     from .sparse_transformation import SparseTransformation
 
-__all__ = ["SparseTransformation", "VariationalAutoencoder", "simulate"]
+__all__ = [
+    "EntropyOrderedFlow",
+    "SparseTransformation",
+    "VariationalAutoencoder",
+    "simulate",
+]
 
 _HOMES = {
+    "EntropyOrderedFlow": "entropy_ordered_flow",
     "SparseTransformation": "sparse_transformation",
     "VariationalAutoencoder": "baselines",
     "simulate": "simulation",

@@ -7,7 +7,10 @@ from torch import Tensor
 
 from .errors import DataError
 
-__all__ = ["check_fields", "check_sequences"]
+__all__ = ["check_fields", "check_points", "check_sequences"]
+
+_ENOUGH = 16  # data of which the same value in all says something about a feature
+_FEW_VALUES = 257  # those of an 8-bit image, and one to spare
 
 
 def check_sequences(
@@ -81,4 +84,57 @@ def check_fields(field: Tensor, count: int, num_fields: int) -> None:
         raise DataError(
             f"Found `field` of type {field.dtype} and shape {tuple(field.shape)}; expected an "
             f"int64 from 0 to {num_fields - 1} for each of {count} sequences."
+        )
+
+
+def check_points(
+    batch: Mapping[str, Tensor], name: str, shape: tuple[int, ...], *, continuous: bool
+) -> None:
+    """Refuse tensors that are no data of one shape.
+
+    Args:
+        batch: What was given.
+        name: Of the only tensor that the model takes.
+        shape: Shape of a datum that it was built for.
+        continuous: Whether the model needs data that have a density.
+
+    Raises:
+        DataError: The name, the shape or the type is wrong, a number is not finite, or there is no
+            density.
+    """
+    if batch.keys() != {name}:
+        raise DataError(
+            f"Found tensors {sorted(batch)}, but this model takes one, called {name!r}. Rename it "
+            "and drop the others."
+        )
+    x = batch[name]
+    if tuple(x.shape[1:]) != shape or x.ndim != 1 + len(shape):
+        raise DataError(
+            f"Found {name} of shape {tuple(x.shape)}, but this model was built for (datum, "
+            f"{', '.join(map(str, shape))}). Reshape the data, or build it with their image_shape."
+        )
+    if x.dtype not in (torch.float32, torch.float64):
+        raise DataError(f"Found {name} of type {x.dtype}, but floats are needed. Convert them.")
+    if bad := int((~x.isfinite()).sum()):
+        raise DataError(
+            f"Found {bad} numbers in {name} that are NaN or infinite. Remove or repair these data."
+        )
+    if continuous and len(x) >= _ENOUGH:
+        _check_density(x.flatten(1), name)
+
+
+def _check_density(x: Tensor, name: str) -> None:
+    advice = "Give the model noise, which spreads them out, or repair the data."
+    if bool((constant := (x == x[0]).all(0)).any()):
+        found = constant.nonzero().flatten().tolist()[:8]
+        raise DataError(f"Features {found} of {name} are the same for all data. {advice}")
+    kept, counts = x.unique(dim=1, return_counts=True)
+    if kept.shape[1] < x.shape[1]:
+        raise DataError(
+            f"{int(counts.sum() - len(counts))} features of {name} are copies of others. {advice}"
+        )
+    if 10 * x.unique().numel() <= x.numel() and x.unique().numel() <= _FEW_VALUES:
+        raise DataError(
+            f"{name} takes {x.unique().numel()} values only, so that its density is unbounded. "
+            f"{advice}"
         )

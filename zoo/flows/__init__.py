@@ -7,7 +7,7 @@ normflows, whose layers mix with those here.
 
 from .act_norm import ActNorm
 from .coupling import AffineCoupling, SplineCoupling
-from .linear import Permutation, Rotation
+from .linear import Permutation, Rotation, Units
 from .transform import FlowTransform
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "Permutation",
     "Rotation",
     "SplineCoupling",
+    "Units",
 ]

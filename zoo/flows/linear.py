@@ -1,10 +1,10 @@
-"""Layers that keep volumes: rotations that are learned, and fixed permutations."""
+"""Linear layers: rotations that are learned, fixed permutations and units."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["Permutation", "Rotation"]
+__all__ = ["Permutation", "Rotation", "Units"]
 
 
 class Rotation(nn.Module):
@@ -68,3 +68,34 @@ class Permutation(nn.Module):
     ) -> tuple[Float[Tensor, "*batch feature"], Float[Tensor, ""]]:
         """Return latents, and zero."""
         return data[..., self.back], data.new_zeros(())
+
+
+class Units(nn.Module):
+    """Fixed units, the same for all features: `data = location + scale * latent`.
+
+    Args:
+        dim: Number of features.
+        location: What becomes zero.
+        scale: What becomes one.
+    """
+
+    def __init__(self, dim: int, location: float, scale: float) -> None:
+        super().__init__()
+        self.dim = dim
+        self.register_buffer("location", torch.tensor(location))
+        self.register_buffer("scale", torch.tensor(scale))
+
+    location: Tensor
+    scale: Tensor
+
+    def forward(
+        self, latent: Float[Tensor, "*batch feature"]
+    ) -> tuple[Float[Tensor, "*batch feature"], Float[Tensor, ""]]:
+        """Return data and log-determinant."""
+        return self.location + self.scale * latent, self.dim * self.scale.log()
+
+    def inverse(
+        self, data: Float[Tensor, "*batch feature"]
+    ) -> tuple[Float[Tensor, "*batch feature"], Float[Tensor, ""]]:
+        """Return latents and log-determinant."""
+        return (data - self.location) / self.scale, -self.dim * self.scale.log()

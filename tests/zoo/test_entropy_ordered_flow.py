@@ -1,0 +1,266 @@
+"""The entropy-ordered flow against closed forms, on data that need no images."""
+
+import math
+
+import pytest
+import torch
+
+from mutoscope.guides import EntropyOrderedFlowGuide
+from mutoscope.inference import fit
+from mutoscope.inference.elbo import Elbo
+from mutoscope.inference.posterior import posterior
+from mutoscope.zoo import EntropyOrderedFlow
+from mutoscope.zoo.errors import ConfigError, DataError
+
+from .flows.kinds import stirred
+
+
+def small(dim=5, dtype=torch.float64, noise=0.2, **options):
+    torch.manual_seed(0)
+    sizes = {"couplings": 2, "hidden_dim": 8, "location": 0.0, "scale": 1.0, "noise": noise}
+    config = EntropyOrderedFlow.Config(image_shape=(dim,), **(sizes | options))
+    return stirred(EntropyOrderedFlow(config), 0.2).to(dtype)
+
+
+def linear(variances, noise=0.2):
+    """A flow that is a rotation times scales, with orthogonal columns: PCA of a known normal."""
+    dim = len(variances)
+    model = small(dim, noise=noise, couplings=1)
+    generator = torch.Generator().manual_seed(4)
+    turn = torch.linalg.qr(torch.randn(dim, dim, generator=generator).double())[0]
+    mixing = turn * variances.sqrt()
+
+    class Mixing(torch.nn.Module):
+        def forward(self, latent):
+            return latent @ mixing.T, mixing.det().abs().log()
+
+        def inverse(self, data):
+            return torch.linalg.solve(mixing, data.mT).mT, -mixing.det().abs().log()
+
+    model.flow.layers = torch.nn.ModuleList([Mixing()])
+    return model, mixing
+
+
+VARIANCES = torch.tensor([0.3, 4.0, 0.05, 1.0]).double()
+
+
+def normal_draws(mixing, count=4000, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, len(mixing), generator=generator).double() @ mixing.T
+
+
+def test_the_elbo_is_the_density_of_noisy_data_under_the_flow():
+    model = small()
+    guide = EntropyOrderedFlowGuide(model)
+    x = torch.randn(7, 5).double()
+    torch.manual_seed(3)
+    terms = Elbo(model, guide)({"x": x}, size=7)
+    torch.manual_seed(3)
+    noisy = x + 0.2 * torch.randn(7, 5, dtype=torch.float64)
+    expected = model.log_prob(noisy).mean()
+    torch.testing.assert_close(terms.elbo, expected, rtol=0, atol=1e-9)
+
+
+def test_without_noise_the_elbo_is_the_exact_density():
+    model = small(noise=0.0)
+    x = torch.randn(7, 5).double()
+    terms = Elbo(model, EntropyOrderedFlowGuide(model))({"x": x}, size=7)
+    torch.testing.assert_close(terms.elbo, model.log_prob(x).mean(), rtol=0, atol=1e-10)
+    assert not terms.kl
+    assert "total_correlation" in terms.penalty
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+@pytest.mark.parametrize("estimator", ["columns", "dense"])
+def test_estimates_average_to_the_total_correlation(estimator, noise):
+    model = small(estimator=estimator, noise=noise)
+    x = torch.randn(3, 5).double()
+    latent = model.flow.inv(x)
+    whole = small(estimator="dense", noise=noise).total_correlation(latent)
+    assert bool((whole >= 0).all())
+    draws = torch.stack([model.total_correlation(latent) for _ in range(40)])
+    found = torch.stack([*{float(row.detach().sum()): row for row in draws}.values()])
+    assert len(found) == (5 if estimator == "columns" else 1)
+    torch.testing.assert_close(found.mean(0), whole, rtol=0, atol=1e-8)
+
+
+def test_rows_and_columns_agree_where_columns_are_orthogonal():
+    model, mixing = linear(VARIANCES)
+    latent = model.flow.inv(normal_draws(mixing, 3))
+    for estimator in ("rows", "columns", "dense"):
+        object.__setattr__(model.config, "estimator", estimator)
+        found = torch.stack([model.total_correlation(latent) for _ in range(20)]).mean(0)
+        assert float(found.abs().max()) < (1e-9 if estimator == "dense" else 3)
+    norms = model.measure(normal_draws(mixing))
+    torch.testing.assert_close(
+        norms, (2 * math.pi * math.e * VARIANCES).log() / 2, rtol=0, atol=0.05
+    )
+
+
+def test_explained_entropies_are_those_of_principal_components():
+    model, mixing = linear(VARIANCES)
+    x = normal_draws(mixing, 100_000)
+    expected = (2 * math.pi * math.e * VARIANCES).log() / 2
+    torch.testing.assert_close(model.measure(x), expected, rtol=0, atol=0.02)
+    assert model.order.tolist() == [1, 3, 0, 2]
+
+
+def test_the_core_reconstructs_as_principal_components_do():
+    model, mixing = linear(VARIANCES)
+    x = normal_draws(mixing)
+    model.measure(x)
+    kept = mixing[:, [1, 3]] / mixing[:, [1, 3]].norm(dim=0)
+    torch.testing.assert_close(model.decompress(model.compress(x, 2)), x @ kept @ kept.T)
+    torch.testing.assert_close(model.decompress(model.compress(x, 4)), x)
+
+
+def test_the_core_size_follows_the_noise_floor():
+    model, mixing = linear(VARIANCES)
+    model.measure(normal_draws(mixing))
+    assert model.core_above(model.noise_floor(0.3)) == 3
+    assert model.core_above(model.noise_floor(1.5)) == 1
+    assert model.core_above(1e9) == 1
+    x = normal_draws(mixing, 5)
+    torch.testing.assert_close(model.denoise(x, 0.9), model.decompress(model.compress(x, 2)))
+
+
+def test_denoising_takes_off_noise():
+    model, mixing = linear(torch.tensor([3.0, 2.0, 1e-4, 1e-4, 1e-4, 1e-4]).double())
+    clean = normal_draws(mixing)
+    model.measure(clean)
+    noisy = clean + 0.3 * torch.randn_like(clean)
+    before, after = ((each - clean).square().mean() for each in (noisy, model.denoise(noisy, 0.3)))
+    assert float(after / before) == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_density_of_the_core_is_that_of_a_normal_on_its_subspace():
+    model, mixing = linear(VARIANCES)
+    x = normal_draws(mixing, 6)
+    model.measure(normal_draws(mixing))
+    code = model.compress(x, 2)
+    expected = model.prior(2).log_prob(code) - VARIANCES[[1, 3]].log().sum() / 2
+    torch.testing.assert_close(model.log_prob(x, 2), expected)
+    torch.testing.assert_close(model.log_prob(x, 4), model.log_prob(x))
+
+
+def test_the_posterior_of_the_core_is_exact_for_a_linear_flow():
+    model, mixing = linear(VARIANCES)
+    x = normal_draws(mixing, 6)
+    model.measure(normal_draws(mixing))
+    guide = EntropyOrderedFlowGuide(model).core_guide(2, noise=0.5)
+    loadings = mixing[:, [1, 3]]
+    precision = torch.eye(2).double() + loadings.T @ loadings / 0.25
+    found = guide.core_posterior(x)
+    torch.testing.assert_close(found.variance, torch.linalg.inv(precision).diag().expand(6, 2))
+    # The centre is f(x), which does not shrink towards the prior as the exact mean does.
+    shrunk = torch.linalg.solve(precision, loadings.T @ x.mT / 0.25).mT
+    shrinkage = 1 - found.variance
+    torch.testing.assert_close(found.mean * shrinkage, shrunk)
+
+
+def test_codes_get_error_bars_in_arviz():
+    model = small(dtype=torch.float32)
+    guide = EntropyOrderedFlowGuide(model).core_guide(2)
+    idata = posterior(guide.model, guide, {"x": torch.randn(4, 5)}, draws=6, progress=False)
+    codes = idata["posterior"]["z_core"]
+    assert dict(codes.sizes) == {"chain": 1, "draw": 6, "datum": 4, "core": 2}
+    assert float(codes.std("draw").min()) > 0
+
+
+def test_training_keeps_running_entropies():
+    model, mixing = linear(VARIANCES)
+    model.train()
+    for seed in range(200):
+        latent = model.flow.inv(normal_draws(mixing, 64, seed).requires_grad_())
+        model.total_correlation(latent)
+    running = model.entropy.clone()
+    torch.testing.assert_close(running, model.measure(normal_draws(mixing)), rtol=0, atol=0.15)
+
+
+@pytest.mark.parametrize("estimator", ["rows", "columns"])
+def test_a_few_steps_lower_the_total_correlation(estimator):
+    torch.manual_seed(0)
+    x = torch.randn(400, 4) @ torch.randn(4, 4)
+    sizes = {"couplings": 1, "hidden_dim": 8, "location": 0.0, "scale": 2.0, "noise": 0.1}
+    config = EntropyOrderedFlow.Config(image_shape=(4,), estimator=estimator, **sizes)
+    model = EntropyOrderedFlow(config)
+    run = fit(
+        model,
+        EntropyOrderedFlowGuide(model),
+        {"x": x},
+        max_steps=80,
+        learning_rate=2e-2,
+        log_every=8,
+        progress=False,
+    )
+    first, last = run.history[1], run.history[-1]
+    assert last["elbo"] > first["elbo"]
+    terms = [row["penalty(total_correlation)"] for row in run.history]
+    assert min(terms[-3:]) < 0.5 * max(terms[:3])
+
+
+def test_samples_come_from_their_seed_and_leave_the_global_one():
+    model = small()
+    state = torch.get_rng_state()
+    first, same, other = (model.sample(3, core=2, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"image_shape": (1,)}, "at least two features"),
+        ({"image_shape": (1, 1, 1)}, "at least two features"),
+        ({"image_shape": ()}, "one to three"),
+        ({"image_shape": (4,), "noise": -0.1}, "zero or positive"),
+        ({"image_shape": (4,), "scale": 0.0}, "positive"),
+        ({"image_shape": (4,), "couplings": 0}, "at least 1"),
+    ],
+)
+def test_impossible_configurations(options, reason):
+    with pytest.raises(ConfigError, match=reason):
+        EntropyOrderedFlow.Config(**options)
+
+
+@pytest.mark.parametrize("core", [0, -1, 6])
+def test_impossible_cores(core):
+    model = small()
+    x = torch.zeros(2, 5).double()
+    for use in (model.core_model, lambda c: model.compress(x, c), lambda c: model.log_prob(x, c)):
+        with pytest.raises(ConfigError, match=rf"core of {core} latents.*1 to 5"):
+            use(core)
+    with pytest.raises(ConfigError, match=r"noise=0.*positive"):
+        model.core_model(2, noise=0.0)
+
+
+def table(count=40, dim=4):
+    return torch.randn(count, dim, generator=torch.Generator().manual_seed(0))
+
+
+def constant():
+    return torch.cat([table()[:, :3], torch.ones(40, 1)], 1)
+
+
+@pytest.mark.parametrize(
+    ("x", "noise", "reason"),
+    [
+        (lambda: table(dim=3), 0.1, r"shape \(40, 3\).*built for \(datum, 4\)"),
+        (lambda: table().long(), 0.1, "floats are needed"),
+        (lambda: table().index_fill(1, torch.tensor(2), math.nan), 0.1, "NaN or infin"),
+        (constant, 0.0, r"Features \[3\].*same for all.*noise"),
+        (lambda: table()[:, [0, 1, 2, 1]], 0.0, "copies of others.*noise"),
+        (lambda: (4 * table(400)).round(), 0.0, "values only.*noise"),
+    ],
+)
+def test_data_that_cannot_be_fitted(x, noise, reason):
+    model = EntropyOrderedFlow(EntropyOrderedFlow.Config(image_shape=(4,), noise=noise))
+    with pytest.raises(DataError, match=reason):
+        fit(model, EntropyOrderedFlowGuide(model), {"x": x()}, max_steps=1, progress=False)
+
+
+def test_noise_makes_discrete_and_constant_data_possible():
+    model = EntropyOrderedFlow(EntropyOrderedFlow.Config(image_shape=(4,), noise=0.1))
+    for x in (constant(), table()[:, [0, 1, 2, 1]], (4 * table()).round()):
+        model.check_data({"x": x})
