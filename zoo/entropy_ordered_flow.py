@@ -173,9 +173,7 @@ class EntropyOrderedFlow(nn.Module):
         shaped = ReshapeTransform(torch.Size([self.dim]), torch.Size(self.config.image_shape))
         return TransformedDistribution(self.prior(), [self.flow, shaped])
 
-    def forward(
-        self, x: Float[Tensor, "..."] | None = None, *, size: int | None = None
-    ) -> Tensor:
+    def forward(self, x: Float[Tensor, "..."] | None = None, *, size: int | None = None) -> Tensor:
         """Run the generative story.
 
         Args:

@@ -52,9 +52,7 @@ class FlowCore(nn.Module):
         data = self.flow.dims["x"]
         return {"z_core": (data[0], "core"), "x": data}
 
-    def forward(
-        self, x: Float[Tensor, ...] | None = None, *, size: int | None = None
-    ) -> Tensor:
+    def forward(self, x: Float[Tensor, ...] | None = None, *, size: int | None = None) -> Tensor:
         """Run the generative story; see `EntropyOrderedFlow.forward` for the arguments."""
         count = (size or 1) if x is None else x.shape[-1 - len(self.flow.config.image_shape)]
         with pyro.plate("datum", size or count, subsample=torch.arange(count), dim=-1):
