@@ -84,6 +84,7 @@ class Entry:
         summary: One line for listings.
         baseline: Name of the model that it is compared with, if there is one.
         shared: Fields of the configuration that the baseline takes over.
+        stills: Whether it reads single images, called `x`, and not sequences called `images`.
         citations: Works that it builds on.
         example: Makes what the contract tests run.
     """
@@ -94,6 +95,7 @@ class Entry:
     summary: str
     baseline: str | None = None
     shared: tuple[str, ...] = ()
+    stills: bool = False
     citations: tuple[Citation, ...] = ()
     example: Callable[[], Example] = image_sequences
 
@@ -146,6 +148,7 @@ ENTRIES = (
         EntropyOrderedFlow,
         EntropyOrderedFlowGuide,
         "entropy-ordered flow",
+        stills=True,
         citations=(
             Citation("galperin2026core"),
             Citation("dinh2017density", lambda model, guide: model.coupling == "affine"),

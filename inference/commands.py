@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..guides.registry import Entry, entries
+from ..guides.registry import Entry, entries, entry_of
 from ..zoo.config import AbstractConfig
 from ..zoo.datasets import FirstOf
 from ..zoo.errors import ConfigError, RunError
@@ -48,7 +48,7 @@ def describe(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse n
 
     chosen, options = Entry.named(entry), (_part(words, "model"), _part(words, "guide"))
     check_entry(chosen, *options)
-    data = _options(DataOptions, words).open(seed=0)
+    data = _options(DataOptions, words).open(seed=0, stills=chosen.stills)
     pair = build(chosen, data, *options, seed=0)
     batch = data.train.batch(torch.arange(min(4, len(data.train))))
     _console().print(described(*pair, batch, size=len(data.train)).table())
@@ -150,11 +150,17 @@ def plot(folder: str, *, draws: int = 100, seed: int = 0) -> None:
         draws: Number of posterior draws of each datum.
         seed: Of the draws.
     """
+    from .core_report import OrdersLatents, draw_core_pictures
     from .pictures import draw_pictures
 
     _check_seed(seed)
-    run, split = _run_and_data(folder)
     figures = Path(folder) / "figures"
+    run, data = _run_and_set(folder)
+    if isinstance(run.model, OrdersLatents):
+        draw_core_pictures(run, data.train, data.test, figures, seed=seed)
+        _console().print(f"Pictures: {figures}")
+        return
+    split = FirstOf(data.test, _MOST_DATA)
     groups = "posterior", "constant_data"
     idata = run.posterior(split, draws=draws, seed=seed, groups=groups)
     draw_pictures(run, split, idata, figures, seed=seed)
@@ -181,14 +187,22 @@ def _check_seed(seed: int) -> None:
 
 def _run_and_data(folder: str, most: int = _MOST_DATA) -> tuple[Run, Any]:
     """Return a run, and the held-out data of the set that it was trained on."""
+    run, data = _run_and_set(folder)
+    test = data.test
+    return run, test.first(most) if hasattr(test, "first") else FirstOf(test, most)
+
+
+def _run_and_set(folder: str) -> tuple[Run, Any]:
+    """Return a run, and the data set that it was trained on."""
     run = Run.load(folder)
     if "data" not in run.settings:
         raise RunError(
             f"{folder} does not say what it was trained on: it was made in Python. Use "
             "`Run.load(folder)` there, with your data."
         )
-    data = DataOptions.from_dict(run.settings["data"]).open(seed=run.settings["fit"]["seed"])
-    return run, FirstOf(data.test, most)
+    options = DataOptions.from_dict(run.settings["data"])
+    stills = entry_of(run.model, run.guide).stills
+    return run, options.open(seed=run.settings["fit"]["seed"], stills=stills)
 
 
 def _options(kind: type[AbstractConfig], chosen: Any) -> Any:  # noqa: ANN401 - any configuration

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..zoo.config import AbstractConfig
+from ..zoo.errors import DataError
 
 __all__ = ["DataOptions"]
 
@@ -33,12 +34,19 @@ class DataOptions(AbstractConfig):
     signed: bool = False
     limit: int | None = None
 
-    def open(self, *, seed: int) -> Any:  # noqa: ANN401 - any data set of image sequences
+    def open(self, *, seed: int, stills: bool = False) -> Any:  # noqa: ANN401 - any data set
         """Return the data set.
 
+        Args:
+            seed: Of the split and of all motion.
+            stills: Whether single images are wanted, not sequences.
+
         Raises:
-            DataError: The data are unknown, missing or bad.
+            DataError: The data are unknown, missing or bad, or options of motion were given for
+                images that do not move.
         """
+        if stills:
+            return self._open_stills(seed)
         from ..zoo.datasets import open_data
 
         sequences = self.sequences_per_image
@@ -55,3 +63,14 @@ class DataOptions(AbstractConfig):
             limit=self.limit,
             **{name: value for name, value in asked.items() if value is not None},
         )
+
+    def _open_stills(self, seed: int) -> Any:  # noqa: ANN401 - a data set of still images
+        from ..zoo.datasets.stills import open_stills
+
+        options = (self.transforms, self.length, self.sequences_per_image, self.signed or None)
+        if any(option is not None for option in options):
+            raise DataError(
+                "This model reads single images. Leave out transforms, length, "
+                "sequences_per_image and signed."
+            )
+        return open_stills(self.data, self.data_dir, seed=seed, limit=self.limit)

@@ -44,7 +44,8 @@ def build(
     Raises:
         ConfigError: A field is unknown or out of range.
     """
-    shape = {"image_shape": data.image_shape, "length": data.length}
+    known = ("image_shape", "length")
+    shape = {name: getattr(data, name) for name in known if hasattr(data, name)}
     shape = {name: value for name, value in shape.items() if name in _names(entry.model.Config)}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -64,18 +65,19 @@ def check_entry(entry: Entry, model: dict[str, Any], guide: dict[str, Any]) -> N
         ConfigError: The model takes something else than images, or a field is unknown or out of
             range.
     """
+    tensor = "x" if entry.stills else "images"
     _, *taken = inspect.signature(entry.model.forward).parameters.values()
     named = [p for p in taken if p.kind is not p.VAR_KEYWORD and p.name != "size"]
     names = [p.name for p in named]
-    needed = {p.name for p in named if p.default is p.empty} - {"images"}
+    needed = {p.name for p in named if p.default is p.empty} - {tensor}
     anything = any(p.kind is p.VAR_KEYWORD for p in taken)
-    if needed or not (anything or "images" in names):
+    if needed or not (anything or tensor in names):
         tensors = ", ".join(f"{name!r}: tensor" for name in names)
         raise ConfigError(
             f"{entry.name} takes {', '.join(names)}, but the data sets of the command line are "
             f"image sequences, called images. Train it in Python: fit(model, guide, {{{tensors}}})."
         )
-    shape = {"image_shape": (1, 1, 1)} if "image_shape" in _names(entry.model.Config) else {}
+    shape = {"image_shape": (1, 2, 2)} if "image_shape" in _names(entry.model.Config) else {}
     entry.model.Config.from_dict(shape | model)
     entry.guide.Config.from_dict(guide)
 
@@ -163,21 +165,29 @@ class Job:
     def _opened(self) -> Any:  # noqa: ANN401 - any data set of image sequences
         from rich.console import Console
 
-        data = self.data.open(seed=self.options.seed)
+        stills = Entry.named(self.entry).stills
+        data = self.data.open(seed=self.options.seed, stills=stills)
+        kind = "images of" if stills else f"sequences of {data.length} frames"
         Console(highlight=False).print(
-            f"{data.name}: {len(data.train)} training and {len(data.test)} test sequences of "
-            f"{data.length} frames {'x'.join(map(str, data.image_shape))}"
+            f"{data.name}: {len(data.train)} training and {len(data.test)} test {kind} "
+            f"{'x'.join(map(str, data.image_shape))}"
         )
         return data
 
     def _report(self, run: Run, data: Any, folder: Path, *, quiet: bool) -> None:  # noqa: ANN401
         from rich.console import Console
 
+        from .core_report import OrdersLatents, core_report
         from .report import report
 
         if not leads():
             return
         console = Console(highlight=False)
+        if isinstance(run.model, OrdersLatents):
+            findings = core_report(run, data, folder, draws=self.draws, progress=not quiet)
+            console.print(findings.table("held-out images"))
+            console.print(f"Pictures: {folder / 'figures'}   codes: {folder / 'posterior.nc'}")
+            return
         baseline = self._train_baseline(data, quiet=quiet)
         findings = report(
             run, data, folder, baseline=baseline, draws=self.draws, progress=not quiet

@@ -53,11 +53,11 @@ class Findings:
             for name, value in self.figures.items()
         }
 
-    def table(self) -> Table:
+    def table(self, title: str = "held-out sequences") -> Table:
         """Return the figures as a table for the terminal."""
         from rich.table import Table
 
-        table = Table(title="held-out sequences", show_header=False)
+        table = Table(title=title, show_header=False)
         for name, value in self.figures.items():
             if isinstance(value, list):
                 shown = ", ".join(f"{f} {v:.2f}" for f, v in zip(self.factors, value, strict=True))

@@ -297,6 +297,11 @@ class EntropyOrderedFlow(nn.Module):
         latent, _ = self.flow.encode(self.flattened(x))
         return latent[..., self.order[: self.checked_core(core)]]
 
+    def core_columns(self, x: Float[Tensor, "datum ..."], core: int) -> Float[Tensor, "..."]:
+        """Return columns of the decoder, `(datum, feature, latent)`, those of the core in order."""
+        latent, _ = self.flow.encode(self.flattened(x))
+        return columns(self.flow, latent, self.order[: self.checked_core(core)])
+
     def completed(self, code: Float[Tensor, "*batch core"]) -> Float[Tensor, "*batch latent"]:
         """Return all latents, those outside of the core at zero."""
         kept = self.order[: self.checked_core(code.shape[-1])]

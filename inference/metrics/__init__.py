@@ -2,19 +2,26 @@
 
 from .activity import active_fields, distinct_fields, field_usage
 from .bounds import Bounds, elbo_and_iwae, importance_log_weights
+from .cores import Agreement, core_agreement, mutual_information
 from .equivariance import EquivarianceError, equivariance_error
 from .matching import Matching, match_fields, sparse_mean
+from .principal import PrincipalComponents, decibels
 
 __all__ = [
+    "Agreement",
     "Bounds",
     "EquivarianceError",
     "Matching",
+    "PrincipalComponents",
     "active_fields",
+    "core_agreement",
+    "decibels",
     "distinct_fields",
     "elbo_and_iwae",
     "equivariance_error",
     "field_usage",
     "importance_log_weights",
     "match_fields",
+    "mutual_information",
     "sparse_mean",
 ]

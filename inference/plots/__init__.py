@@ -6,9 +6,12 @@ from .correlation import plot_correlation
 from .coverage import plot_coverage
 from .forest import plot_forest
 from .frames import plot_frames
+from .information import plot_information
 from .khat import plot_khat
 from .pairs import plot_pairs
+from .spectrum import plot_spectrum
 from .speeds import plot_speeds
+from .strips import plot_strips
 from .training import plot_training
 from .traversals import plot_traversals
 
@@ -19,9 +22,12 @@ __all__ = [
     "plot_coverage",
     "plot_forest",
     "plot_frames",
+    "plot_information",
     "plot_khat",
     "plot_pairs",
+    "plot_spectrum",
     "plot_speeds",
+    "plot_strips",
     "plot_training",
     "plot_traversals",
 ]

@@ -37,6 +37,39 @@ def test_fit_of_the_baseline_has_no_speeds_and_still_reports(tmp_path, capsys):
     assert "ELBO" in capsys.readouterr().out
 
 
+STILL = [
+    *("--max-steps", "3", "--limit", "60", "--quiet", "--draws", "4", "--batch-size", "16"),
+    *("--model.couplings", "2", "--model.hidden_dim", "8"),
+]
+
+
+def test_fit_of_a_flow_leaves_its_own_table_codes_and_pictures(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["fit", "entropy-ordered-flow", "--out", str(out), *STILL]) == 0
+    shown = capsys.readouterr().out
+    for figure in ("images of 1x8x8", "nats per pixel", "noise floor", "principal", "denoised"):
+        assert figure in shown
+    pictures = {path.name for path in (out / "figures").iterdir()}
+    assert pictures == {
+        *("training.png", "spectrum.png", "information.png", "compression.png"),
+        *("denoising.png", "traversals.png"),
+    }
+    loaded = Run.load(out)
+    assert float(loaded.model.entropy.abs().min()) > 0
+    for path in (out / "figures").iterdir():
+        path.unlink()
+    assert main(["plot", str(out)]) == 0
+    assert {path.name for path in (out / "figures").iterdir()} == pictures
+    assert main(["posterior", str(out), "--draws", "2"]) == 0
+    assert "latent 64" in capsys.readouterr().out
+
+
+def test_a_flow_of_single_images_refuses_motion(tmp_path, capsys):
+    words = ["fit", "entropy-ordered-flow", "--out", str(tmp_path / "run"), *STILL]
+    assert main([*words, "--transforms", "rotation"]) == 1
+    assert "single images" in capsys.readouterr().err
+
+
 def test_a_users_array_of_images(tmp_path):
     path = tmp_path / "mine.npy"
     np.save(path, np.random.default_rng(0).integers(0, 255, (30, 9, 9), dtype=np.uint8))

@@ -17,9 +17,12 @@ from mutoscope.inference.plots import (
     plot_coverage,
     plot_forest,
     plot_frames,
+    plot_information,
     plot_khat,
     plot_pairs,
+    plot_spectrum,
     plot_speeds,
+    plot_strips,
     plot_training,
     plot_traversals,
 )
@@ -85,6 +88,23 @@ def traversals(idata: Any) -> Figure:
     return plot_traversals(torch.rand(3, 2, 5, 1, 6, 8), (-1.0, 0.5))
 
 
+def spectrum(idata: Any) -> Figure:
+    del idata
+    return plot_spectrum(np.linspace(1, -0.8, 20), floor=-0.9, components=np.linspace(1, -0.9, 20))
+
+
+def information(idata: Any) -> Figure:
+    del idata
+    return plot_information(np.full((5, 5), 0.1))
+
+
+def strips(idata: Any) -> Figure:
+    del idata
+    return plot_strips(
+        {"image": torch.rand(4, 3, 8, 6), "2 latents": torch.rand(4, 3, 8, 6)}, title="a"
+    )
+
+
 ALL = pytest.mark.parametrize(
     "draw",
     [
@@ -99,6 +119,9 @@ ALL = pytest.mark.parametrize(
         forest,
         pairs,
         traversals,
+        spectrum,
+        information,
+        strips,
     ],
 )
 

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+import torch
+
+from mutoscope.zoo.datasets.stills import open_stills
+from mutoscope.zoo.errors import DataError
+
+
+def test_digits_have_their_published_pixels_and_every_image_one_split():
+    data = open_stills("digits", seed=1)
+    assert data.image_shape == (1, 8, 8)
+    splits = [split.observations["x"] for split in (data.train, data.validation, data.test)]
+    assert sum(map(len, splits)) == 1797
+    whole = torch.cat(splits).flatten(1)
+    assert len(whole.unique(dim=0)) == 1797
+    assert 0 <= float(splits[0].min()) < float(splits[0].max()) <= 1
+
+
+def test_a_seed_settles_the_split():
+    first, same, other = (open_stills("digits", seed=seed).test for seed in (1, 1, 2))
+    assert torch.equal(first.observations["x"], same.observations["x"])
+    assert not torch.equal(first.observations["x"], other.observations["x"])
+
+
+def test_the_first_of_a_split():
+    split = open_stills("digits").test
+    assert torch.equal(split.first(3).observations["x"], split.batch([0, 1, 2])["x"])
+    assert len(split.first(10**6)) == len(split)
+    assert torch.equal(split[2]["x"], split.batch([2])["x"][0])
+    assert len(split.first(3).labels) == 3
+
+
+def test_limits_and_sequences_are_refused(tmp_path):
+    assert len(open_stills("digits", limit=100).train) == 80
+    with pytest.raises(DataError, match="limit=0"):
+        open_stills("digits", limit=0)
+    path = tmp_path / "film.npy"
+    np.save(path, np.zeros((6, 3, 1, 4, 4), np.float32))
+    with pytest.raises(DataError, match="single images"):
+        open_stills(str(path))
