@@ -200,7 +200,7 @@ def _denoising(model: Any, components: PrincipalComponents, shown: Tensor) -> Fi
 def _traversals(model: Any) -> Figure:  # noqa: ANN401
     from .plots import plot_strips
 
-    steps = torch.linspace(-2.5, 2.5, _SHOWN + 1).to(model.entropy)
+    steps = torch.linspace(-2, 2, _SHOWN + 1).to(model.entropy)
     count = min(10, len(model.entropy))
     rows = {}
     for latent in range(count):
@@ -209,7 +209,8 @@ def _traversals(model: Any) -> Figure:  # noqa: ANN401
         rows[f"{latent + 1}: {model.entropy[model.order[latent]]:.2f} nats"] = (
             model.decompress(code).cpu().numpy()
         )
-    return plot_strips(rows, title="Latents in order, from \N{MINUS SIGN}2.5 to 2.5")
+    names = [f"{step:g}".replace("-", "\N{MINUS SIGN}") for step in steps.tolist()]
+    return plot_strips(rows, title="Single latents, in order", columns=names)
 
 
 def _save(figure: Figure, path: Path) -> None:

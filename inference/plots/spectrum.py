@@ -46,11 +46,10 @@ def plot_spectrum(
         left.axhline(floor, color=TRUTH, linewidth=0.8, linestyle=":")
         left.annotate(
             "noise floor",
-            (0.99, floor),
+            (0.02, floor),
             xycoords=("axes fraction", "data"),
             xytext=(0, -3),
             textcoords="offset points",
-            ha="right",
             va="top",
             fontsize=7,
         )

@@ -1,6 +1,6 @@
 """Rows of single images, each with a name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Shaped
@@ -18,12 +18,15 @@ _INCHES = 0.55  # of an image's longer side
 
 
 @styled
-def plot_strips(rows: Mapping[str, Shaped[Array, "..."]], *, title: str) -> Figure:
+def plot_strips(
+    rows: Mapping[str, Shaped[Array, "..."]], *, title: str, columns: Sequence[str] | None = None
+) -> Figure:
     """Draw rows of images on one scale from 0 to 1; what lies outside is cut off.
 
     Args:
         rows: Images of each row, `(image, channel, height, width)`, 1 or 3 channels, by its name.
         title: What the figure shows.
+        columns: Names of the columns; numbered when None.
 
     Raises:
         DataError: There are no rows, shapes differ, or a number is not finite.
@@ -38,6 +41,9 @@ def plot_strips(rows: Mapping[str, Shaped[Array, "..."]], *, title: str) -> Figu
     count, _, height, width = shapes.pop()
     unit = _INCHES / max(height, width)
     figure = new_figure(count * unit * width + 1.5, len(images) * unit * height + 0.6)
-    draw_strips(figure.subplots(), np.stack([*images.values()]).clip(0, 1), list(images))
+    axes = figure.subplots()
+    draw_strips(axes, np.stack([*images.values()]).clip(0, 1), list(images))
+    if columns is not None:
+        axes.set_xticks(axes.get_xticks(), columns)
     figure.suptitle(title)
     return figure

@@ -83,19 +83,20 @@ def invert_spline(
 
 
 def _bin_of(value: Tensor, free: Tensor, bound: float, *, by_height: bool) -> _Bin:
+    """Find bins by counting, and pick what belongs to them before anything else is computed."""
     bins = (free.shape[-1] + 1) // 3
-    widths, heights = (_sizes(part, bound) for part in free[..., : 2 * bins].chunk(2, -1))
-    slopes = pad(softplus(free[..., 2 * bins :] + _UNIT_SLOPE) + _LEAST, (1, 1), value=1.0)
-    lefts, bottoms = (sizes.cumsum(-1) - sizes - bound for sizes in (widths, heights))
-    edges = bottoms if by_height else lefts
-    index = (value.detach().unsqueeze(-1) >= edges[..., 1:]).sum(-1, keepdim=True)
-    parts = torch.stack([lefts, bottoms, widths, heights, slopes[..., :-1], slopes[..., 1:]], -2)
-    where = index.unsqueeze(-2).expand(*index.shape[:-1], 6, 1)
-    return _Bin(*parts.gather(-1, where).squeeze(-1).unbind(-1))
-
-
-def _sizes(free: Tensor, bound: float) -> Tensor:
-    return 2 * bound * (_LEAST / free.shape[-1] + (1 - _LEAST) * softmax(free, -1))
+    shares = softmax(free[..., : 2 * bins].unflatten(-1, (2, bins)), -1)
+    sizes = 2 * bound * (_LEAST / bins + (1 - _LEAST) * shares)
+    ends = sizes.cumsum(-1)
+    inner = ends[..., 1 if by_height else 0, :-1].detach()
+    index = ((value.detach() + bound).unsqueeze(-1) >= inner).sum(-1, keepdim=True)
+    both = index.unsqueeze(-2).expand(*index.shape[:-1], 2, 1)
+    width, height = sizes.gather(-1, both).squeeze(-1).unbind(-1)
+    right, top = ends.gather(-1, both).squeeze(-1).unbind(-1)
+    # A free number of zero is a slope of one: that of the identity outside.
+    slopes = pad(free[..., 2 * bins :], (1, 1)).gather(-1, torch.cat([index, index + 1], -1))
+    slope, next_slope = (softplus(slopes + _UNIT_SLOPE) + _LEAST).unbind(-1)
+    return _Bin(right - width - bound, top - height - bound, width, height, slope, next_slope)
 
 
 def _log_slope(found: _Bin, place: Tensor) -> Tensor:

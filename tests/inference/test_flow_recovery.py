@@ -1,0 +1,168 @@
+"""Entropy-ordered flows find what is known of data; trains for minutes."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mutoscope.guides import EntropyOrderedFlowGuide
+from mutoscope.inference import fit
+from mutoscope.inference.metrics import PrincipalComponents, core_agreement, decibels
+from mutoscope.zoo import EntropyOrderedFlow
+from mutoscope.zoo.datasets.stills import open_stills
+
+pytestmark = pytest.mark.slow
+
+
+def trained(data, *, seed=0, steps=1500, **options):
+    """Return a flow that was trained on tensors `x`, or on a data set of them."""
+    torch.manual_seed(seed)
+    model = EntropyOrderedFlow(EntropyOrderedFlow.Config(**options))
+    guide = EntropyOrderedFlowGuide(model)
+    fit(model, guide, data, max_steps=steps, batch_size=256, seed=seed, progress=False)
+    return model
+
+
+@pytest.fixture(scope="module")
+def normal():
+    generator = torch.Generator().manual_seed(0)
+    variances = torch.linspace(2, -3, 8).exp()
+    turn = torch.linalg.qr(torch.randn(8, 8, generator=generator))[0]
+    draws = torch.randn(2, 20_000, 8, generator=generator)
+    train, test = draws * variances.sqrt() @ turn.T
+    return train, test, (2 * math.pi * math.e * variances).log() / 2
+
+
+NORMAL = {
+    "image_shape": (8,),
+    "noise": 0.0,
+    "couplings": 6,
+    "hidden_dim": 64,
+    "location": 0.0,
+    "scale": 1.5,
+}
+
+
+@pytest.mark.parametrize("estimator", ["rows", "columns"])
+def test_entropies_of_a_normal_are_those_of_its_principal_components(normal, estimator):
+    train, test, expected = normal
+    model = trained({"x": train}, estimator=estimator, **NORMAL)
+    found = model.measure(test).sort(descending=True).values
+    assert float((found - expected).abs().max()) <= 0.02
+    assert float(-model.log_prob(test).mean().detach() - expected.sum()) < 0.03
+
+
+def test_without_the_penalty_they_are_not(normal):
+    train, test, expected = normal
+    model = trained({"x": train}, total_correlation=0.0, **NORMAL)
+    found = model.measure(test).sort(descending=True).values
+    assert float((found - expected).abs().max()) > 0.5
+
+
+RADII = torch.linspace(-1.0, -2.4, 10).exp()
+BEND, THICK = 0.8, 0.1  # of angles in radians, and of radii as a share of each
+
+
+def arcs(count, seed):
+    """Return ten bent normals in twenty dimensions, and the angles and radii that made them."""
+    generator = torch.Generator().manual_seed(seed)
+    draws = torch.randn(2, count, 10, generator=generator)
+    angle, radius = BEND * draws[0], RADII * (1 + THICK * draws[1])
+    x = torch.cat([radius * angle.cos(), radius * angle.sin()], -1)
+    return x, draws.transpose(0, 1).flatten(1)
+
+
+def entropies_of_arcs():
+    """Return the entropies of angles and radii, along which the data move at right angles."""
+    generator = torch.Generator().manual_seed(9)
+    thick = (1 + THICK * torch.randn(1_000_000, generator=generator)).log().mean()
+    constant = 0.5 * math.log(2 * math.pi * math.e)
+    along = constant + math.log(BEND) + RADII.log() + thick
+    return torch.cat([along, constant + (THICK * RADII).log()])
+
+
+def test_bent_normals_are_straightened():
+    (train, _), (test, true) = arcs(100_000, 1), arcs(4000, 2)
+    options = {"noise": 0.0, "couplings": 10, "location": 0.0, "scale": 0.15}
+    model = trained({"x": train}, image_shape=(20,), **options).requires_grad_(False)
+    expected = entropies_of_arcs()
+    found = model.measure(test[:1000])
+    surprise = float(-model.log_prob(test).mean())
+    assert (surprise - float(expected.sum())) / 20 <= 0.02
+    total = float(found.sum() + model.log_prob(test[:1000]).mean())
+    assert 0 <= total <= 0.3
+    ordered = [each.sort(descending=True).values for each in (found, expected)]
+    assert float((ordered[0] - ordered[1]).abs().mean()) <= 0.05
+    agreement = core_agreement(true, model.flow.encode(test)[0])
+    assert agreement.matched >= 0.9
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return open_stills("digits", seed=0)
+
+
+def of_digits(data, **options):
+    model = trained(data, image_shape=data.image_shape, **options)
+    some = data.train.first(256).observations["x"]
+    torch.manual_seed(0)
+    model.measure(some + 0.1 * torch.randn_like(some))
+    return model.requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def flows(digits):
+    return [of_digits(digits, seed=seed, steps=1600) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def controls(digits):
+    return [of_digits(digits, seed=seed, steps=800, total_correlation=0.0) for seed in range(2)]
+
+
+def errors_of(digits, model, core):
+    test = digits.test.observations["x"]
+    components = PrincipalComponents(digits.train.observations["x"])
+    own = float((model.decompress(model.compress(test, core)) - test).square().mean())
+    return own, float(((components.reconstruct(test, core) - test.numpy()) ** 2).mean())
+
+
+@pytest.mark.parametrize("core", [8, 16])
+def test_the_core_keeps_more_than_principal_components(digits, flows, core):
+    for model in flows:
+        own, linear = errors_of(digits, model, core)
+        assert own <= 0.75 * linear
+
+
+@pytest.mark.parametrize("core", [8, 16])
+def test_without_the_penalty_it_keeps_less(digits, controls, core):
+    for model in controls:
+        own, linear = errors_of(digits, model, core)
+        assert own > linear
+
+
+def test_denoising_by_the_noise_floor_is_no_worse_than_the_best_components(digits, flows):
+    test = digits.test.observations["x"]
+    components = PrincipalComponents(digits.train.observations["x"])
+    torch.manual_seed(1)
+    noisy = test + 0.2 * torch.randn_like(test)
+    best = max(decibels(components.reconstruct(noisy, core), test) for core in range(8, 40, 2))
+    found = [decibels(model.denoise(noisy, 0.2), test) for model in flows]
+    assert np.mean(found) >= best
+    assert np.mean(found) >= decibels(noisy, test) + 2.5
+
+
+def agreements(digits, models, core):
+    test = digits.test.observations["x"]
+    codes = [model.compress(test, core) for model in models]
+    pairs = [(a, b) for i, a in enumerate(codes) for b in codes[:i]]
+    return [core_agreement(*pair) for pair in pairs]
+
+
+def test_runs_agree_on_the_core(digits, flows, controls):
+    found, other = (agreements(digits, each, 8) for each in (flows, controls))
+    assert np.mean([each.matched for each in found]) >= 0.6
+    assert np.mean([each.subspace for each in found]) >= 0.8
+    assert np.mean([each.matched for each in other]) <= 0.4
+    assert np.mean([each.subspace for each in other]) <= 0.4
