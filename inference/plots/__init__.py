@@ -1,6 +1,7 @@
 """Figures of what was learned. Each function takes labelled data and returns a figure."""
 
 from .activity import plot_activity
+from .agreement import plot_agreement
 from .calibration import plot_calibration
 from .correlation import plot_correlation
 from .coverage import plot_coverage
@@ -17,6 +18,7 @@ from .traversals import plot_traversals
 
 __all__ = [
     "plot_activity",
+    "plot_agreement",
     "plot_calibration",
     "plot_correlation",
     "plot_coverage",

@@ -9,9 +9,10 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from mutoscope.inference.metrics import match_fields, sparse_mean
+from mutoscope.inference.metrics import core_agreement, match_fields, sparse_mean
 from mutoscope.inference.plots import (
     plot_activity,
+    plot_agreement,
     plot_calibration,
     plot_correlation,
     plot_coverage,
@@ -105,6 +106,12 @@ def strips(idata: Any) -> Figure:
     )
 
 
+def agreement(idata: Any) -> Figure:
+    del idata
+    codes = np.random.default_rng(0).normal(size=(50, 6))
+    return plot_agreement(core_agreement(codes, codes[:, ::-1] + codes))
+
+
 ALL = pytest.mark.parametrize(
     "draw",
     [
@@ -122,6 +129,7 @@ ALL = pytest.mark.parametrize(
         spectrum,
         information,
         strips,
+        agreement,
     ],
 )
 

@@ -11,7 +11,7 @@ from pyro.infer.autoguide import AutoNormalizingFlow
 from mutoscope.zoo.errors import ConfigError
 from mutoscope.zoo.flows import AffineCoupling, FlowTransform, Rotation
 
-from .kinds import DIM, KINDS, made
+from .kinds import DIM, KINDS, made, stirred
 
 
 @pytest.fixture(params=KINDS)
@@ -146,6 +146,25 @@ def test_nothing_is_remembered_after_a_step():
     fresh = -copy.deepcopy(flow).distribution(DIM).log_prob(data).sum()
     assert torch.equal(again, fresh)
     assert not torch.equal(again, loss)
+
+
+def test_nothing_is_remembered_after_parameters_moved_without_a_backward_pass():
+    flow, _ = made("all of ours")
+    data = points(DIM, 5)
+    before = flow.inv(data)
+    stirred(flow, 0.1)
+    assert not torch.equal(flow.inv(data), before)
+
+
+class Exact(AffineCoupling):
+    def inverse(self, data):
+        value, log_det = super().inverse(data)
+        return value, log_det.double()
+
+
+def test_a_layer_that_is_more_exact_does_not_change_the_precision():
+    flow = FlowTransform([Exact(DIM)])
+    assert flow.encode(points(DIM, 5, dtype=torch.float32))[1].dtype == torch.float32
 
 
 def test_nothing_is_remembered_of_data_that_changed():
