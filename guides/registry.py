@@ -151,6 +151,7 @@ ENTRIES = (
         stills=True,
         citations=(
             Citation("galperin2026core"),
+            Citation("gresele2021independent", lambda model, guide: model.total_correlation > 0),
             Citation("dinh2017density", lambda model, guide: model.coupling == "affine"),
             Citation("durkan2019neural", lambda model, guide: model.coupling == "spline"),
         ),

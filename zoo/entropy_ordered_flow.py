@@ -3,7 +3,7 @@
 Galperin and Köthe, "From Core to Detail: Unsupervised Disentanglement with Entropy-Ordered Flows",
 2026, arXiv:2602.06940. That the total correlation of a decoder vanishes where its Jacobian has
 orthogonal columns is also the principle of independent mechanism analysis (Gresele et al., 2021,
-arXiv:2106.05200) and of principal component flows (Cunningham et al., 2022, arXiv:2202.07037).
+arXiv:2106.05200).
 """
 
 import math
@@ -23,7 +23,7 @@ from .data_checks import check_points
 from .errors import ConfigError
 from .flow_core import FlowCore
 from .flows import AffineCoupling, FlowTransform, Permutation, Rotation, SplineCoupling, Units
-from .flows.jacobian import columns, log_column_norm, log_row_norm, spread_over
+from .flows.jacobian import columns, log_column_norm, log_row_norm, one_hot, spread_over
 
 __all__ = ["DATUM", "LATENT", "EntropyOrderedFlow", "X"]
 
@@ -226,7 +226,7 @@ class EntropyOrderedFlow(nn.Module):
         else:
             log_norm = log_column_norm(self.flow, latent, index)
             found, sign = self.dim * log_norm - log_det, 1.0
-        seen = nn.functional.one_hot(index, self.dim).to(latent)
+        seen = one_hot(index, latent)
         self._remember(latent, sign * log_norm.unsqueeze(-1), seen)
         return found
 

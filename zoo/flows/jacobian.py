@@ -4,11 +4,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import jvp, vmap
-from torch.nn.functional import one_hot
 
 from .transform import FlowTransform
 
-__all__ = ["columns", "log_column_norm", "log_row_norm", "spread_over"]
+__all__ = ["columns", "log_column_norm", "log_row_norm", "one_hot", "spread_over"]
 
 _VALUES_AT_ONCE = 2**22
 
@@ -24,11 +23,17 @@ def spread_over(latent: Float[Tensor, "*batch latent"]) -> Int[Tensor, "*batch"]
     return ((places + first) % dim).reshape(leading)
 
 
+def one_hot(index: Int[Tensor, "*batch"], like: Float[Tensor, "*_ latent"]) -> Tensor:
+    """Return 1 at each index and 0 elsewhere; unlike PyTorch's, it reads nothing back."""
+    places = torch.arange(like.shape[-1], device=index.device)
+    return (index.unsqueeze(-1) == places).to(like)
+
+
 def log_column_norm(
     flow: FlowTransform, latent: Float[Tensor, "*batch latent"], index: Int[Tensor, "*batch"]
 ) -> Float[Tensor, "*batch"]:
     """Return log ||d data / d latent_k||, one k for each datum, by one pass of forward mode."""
-    tangent = one_hot(index, latent.shape[-1]).to(latent)
+    tangent = one_hot(index, latent)
     column: Tensor = jvp(lambda z: flow.decode(z)[0], (latent,), (tangent,))[1]
     return torch.linalg.vector_norm(column, dim=-1).log()
 
@@ -72,7 +77,7 @@ def columns(
     """
     dim = latent.shape[-1]
     wanted = torch.arange(dim, device=latent.device) if indices is None else indices
-    tangents = one_hot(wanted, dim).to(latent)
+    tangents = one_hot(wanted, latent)
 
     def column(tangent: Tensor) -> Tensor:
         moved: Tensor = jvp(lambda z: flow.decode(z)[0], (latent,), (tangent.expand_as(latent),))[1]

@@ -26,7 +26,9 @@ class Rotation(nn.Module):
         """Return Q."""
         skew = self.weight - self.weight.T
         one = torch.eye(len(skew), dtype=skew.dtype, device=skew.device)
-        return torch.linalg.solve(one + skew, one - skew)
+        # Never singular, so that nobody needs to look whether it was.
+        solved, _ = torch.linalg.solve_ex(one + skew, one - skew)
+        return solved
 
     def forward(
         self, latent: Float[Tensor, "*batch feature"]
@@ -61,13 +63,13 @@ class Permutation(nn.Module):
         self, latent: Float[Tensor, "*batch feature"]
     ) -> tuple[Float[Tensor, "*batch feature"], Float[Tensor, ""]]:
         """Return data, and zero."""
-        return latent[..., self.order], latent.new_zeros(())
+        return latent.index_select(-1, self.order), latent.new_zeros(())
 
     def inverse(
         self, data: Float[Tensor, "*batch feature"]
     ) -> tuple[Float[Tensor, "*batch feature"], Float[Tensor, ""]]:
         """Return latents, and zero."""
-        return data[..., self.back], data.new_zeros(())
+        return data.index_select(-1, self.back), data.new_zeros(())
 
 
 class Units(nn.Module):
