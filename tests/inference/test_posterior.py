@@ -255,16 +255,17 @@ def test_sites_without_axis_names_are_refused(seen: Tensor) -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_registered_pairs_keep_the_contract(entry: Entry) -> None:
-    model = entry.model(entry.model.Config(image_shape=(1, 6, 6), length=4))
-    guide = entry.guide(model)
-    images = {"images": torch.rand(3, 4, 1, 6, 6)}
-    idata = posterior(model, guide, images, draws=2)
-    for name, axes in model.dims.items():
-        group = "observed_data" if name == "images" else "posterior"
-        assert idata[group][name].dims[-len(axes) :] == tuple(axes)
-    assert predict_mean(model, guide, images, draws=2).shape == images["images"].shape
-    log_weights = importance_log_weights(model, guide, images, particles=5, seed=0)
-    assert log_weights.shape == (5, 3)
+    example = entry.example()
+    model = entry.model(entry.model.Config.from_dict(example.model))
+    guide = entry.guide(model, entry.guide.Config.from_dict(example.guide))
+    batch, (name, seen) = dict(example.batch), next(iter(example.batch.items()))
+    idata = posterior(model, guide, batch, draws=2)
+    for site, axes in model.dims.items():
+        group = "observed_data" if site in batch else "posterior"
+        assert idata[group][site].dims[-len(axes) :] == tuple(axes)
+    assert predict_mean(model, guide, batch, draws=2, site=name).shape == seen.shape
+    log_weights = importance_log_weights(model, guide, batch, particles=5, seed=0)
+    assert log_weights.shape == (5, len(seen))
     assert log_weights.isfinite().all()
 
 
