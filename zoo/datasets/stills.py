@@ -81,8 +81,8 @@ class StillImages:
         train, validation, test = _FRACTIONS
         shares = _FRACTIONS if test_images is None else (train + test, validation, 0.0)
         parts = divide(len(images), shares, torch.Generator().manual_seed(seed))
-        self.train, self.validation, own_test = (StillSplit(images[part]) for part in parts)
-        self.test = own_test if test_images is None else StillSplit(test_images)
+        self.train, self.validation = StillSplit(images[parts[0]]), StillSplit(images[parts[1]])
+        self.test = StillSplit(images[parts[2]] if test_images is None else test_images)
 
 
 def open_stills(

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from mutoscope.zoo.datasets.stills import open_stills
+from mutoscope.zoo.datasets import Images
+from mutoscope.zoo.datasets.stills import StillImages, open_stills
 from mutoscope.zoo.errors import DataError
 
 
@@ -28,6 +29,15 @@ def test_the_first_of_a_split():
     assert len(split.first(10**6)) == len(split)
     assert torch.equal(split[2]["x"], split.batch([2])["x"][0])
     assert len(split.first(3).labels) == 3
+
+
+def test_a_published_test_part_stays_whole():
+    images = Images(pixels=torch.rand(40, 1, 4, 4))
+    data = StillImages(images, test_images=images[:7])
+    assert torch.equal(data.test.observations["x"], images.pixels[:7])
+    assert len(data.train) + len(data.validation) == 40
+    with pytest.raises(DataError, match="same shape"):
+        StillImages(images, test_images=Images(pixels=torch.rand(3, 1, 5, 5)))
 
 
 def test_limits_and_sequences_are_refused(tmp_path):
