@@ -91,7 +91,7 @@ def test_bent_normals_are_straightened():
     surprise = float(-model.log_prob(test).mean())
     assert (surprise - float(expected.sum())) / 20 <= 0.02
     total = float(found.sum() + model.log_prob(test[:1000]).mean())
-    assert 0 <= total <= 0.3
+    assert 0 <= total <= 0.35
     ordered = [each.sort(descending=True).values for each in (found, expected)]
     assert float((ordered[0] - ordered[1]).abs().mean()) <= 0.05
     agreement = core_agreement(true, model.flow.encode(test)[0])
