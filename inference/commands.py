@@ -90,18 +90,16 @@ def resume(folder: str, *, quiet: bool = False) -> None:
 
 
 def posterior(folder: str, *, draws: int = 200, seed: int = 0, out: str | None = None) -> None:
-    """Draw the posterior of held-out data, and write it as netCDF.
+    """Draw the posterior of held-out data, and write it as netCDF or Zarr.
 
     Args:
         folder: Folder of the run.
         draws: Number of draws of each datum.
         seed: Of the draws.
-        out: File to write; None takes `posterior.nc` in the folder.
+        out: File (.nc) or folder (.zarr) to write; None takes `posterior.nc` in the run's folder.
     """
     _check_seed(seed)
     path = Path(folder) / "posterior.nc" if out is None else Path(out)
-    if path.is_dir():
-        raise ConfigError(f"--out {path} is a folder. Name a file, such as posterior.nc in it.")
     run, split = _run_and_data(folder)
     idata = run.posterior(split, draws=draws, seed=seed, out=path)
     console = _console()
