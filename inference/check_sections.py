@@ -162,7 +162,8 @@ def of_coverage(name: str, coverage: Coverage) -> Section:
     """Tell how often intervals of a variable hold the truth."""
     from .plots import plot_coverage
 
-    names = [label for label, _ in quantities(name, coverage.share, None)]
+    labels = (label for label, _ in quantities(name, coverage.share, None))
+    names = [label.removeprefix(f"{name}[").removesuffix("]") for label in labels]
     parts = (each.values for each in (coverage.share, coverage.lower, coverage.upper))
     picture = plot_coverage(coverage.share["level"].values, *parts, names=names)
     return Section(
