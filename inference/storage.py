@@ -15,8 +15,9 @@ import numpy as np
 
 from ..zoo.errors import ConfigError, DataError, RunError
 from .labelled import Coords, Group, Labelled, labels_of
+from .sealed import write_whole
 
-__all__ = ["InFile", "InFolder", "InMemory", "OnDisk", "Storage", "storage_for"]
+__all__ = ["InFile", "InFolder", "InMemory", "OnDisk", "Storage", "storage_for", "write_groups"]
 
 
 class Storage(abc.ABC):
@@ -236,3 +237,27 @@ def storage_for(path: Path) -> type[OnDisk]:
             "that ends in .nc."
         )
     return kinds[path.suffix]
+
+
+def write_groups(
+    path: Path,
+    groups: Mapping[str, Group],
+    coords: Mapping[str, Coords],
+    attributes: Mapping[str, object],
+) -> None:
+    """Write groups that are in memory to a file or folder, whole or not at all.
+
+    Raises:
+        ConfigError: See `storage_for`.
+        RunError: It cannot be written.
+    """
+    kind = storage_for(path)
+
+    def write(beside: Path) -> None:
+        with kind(beside, {}) as disk:
+            for group, variables in groups.items():
+                for name, block in variables.items():
+                    disk.put(group, name, block)
+            disk.finish(coords, attributes)
+
+    write_whole(path, write)

@@ -89,6 +89,18 @@ def test_a_run_writes_its_posterior(path):
     assert names_of(written) == ["posterior"]
 
 
+def test_draws_that_are_drawn_again_go_to_the_file(path):
+    run, data = Run(Measured(), MeasuredGuide()), Split()
+    options = {"draws": 50, "resample": True, "progress": False}
+    written, kept = run.posterior(data, out=path, **options), run.posterior(data, **options)
+    assert set(names_of(kept)) == set(names_of(written))
+    for group in names_of(kept):
+        xarray.testing.assert_identical(kept[group], written[group].load())
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    with pytest.raises(ConfigError, match="netCDF"):
+        run.posterior({"x": torch.full((2, TIMES), torch.nan)}, out="posterior.txt", resample=True)
+
+
 def test_a_failure_on_the_way_leaves_what_was_there_and_nothing_else(path):
     class Broken(Split):
         def batch(self, indices):
