@@ -39,7 +39,14 @@ __all__ = [
 
 HISTORY = "history.csv"
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
-_FINDINGS = ("report.json", "check.html", "posterior.nc", "figures", "failure")  # of an earlier run
+_FINDINGS = (  # of an earlier run
+    "report.json",
+    "check.html",
+    "posterior.nc",
+    "posterior.zarr",
+    "figures",
+    "failure",
+)
 
 Pair = tuple[nn.Module, nn.Module]
 
