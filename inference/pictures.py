@@ -13,6 +13,7 @@ from .metrics.matching import match_fields, sparse_mean
 from .posterior import predict_mean
 from .run import Run
 from .sealed import write_whole
+from .traversal import traverse
 
 if TYPE_CHECKING:
     import arviz
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_pictures"]
 
-_NAMES = ("training", "frames", "activity", "speeds", "correlation")
+_NAMES = ("training", "frames", "activity", "traversals", "speeds", "correlation")
 _SHOWN = 3
+_SPEEDS = (-1.0, -0.5, 0.5, 1.0)
 
 
 def draw_pictures(
@@ -48,6 +50,7 @@ def draw_pictures(
         return
     shown = range(min(_SHOWN, len(split)))
     _save(plot_activity(idata, sequences=shown), folder / "activity.png")
+    _save(_traversals(run, split, idata, seed), folder / "traversals.png")
     truth: Any = idata.get("constant_data", {})
     if "speed" in truth:
         from .plots import plot_speeds
@@ -75,6 +78,16 @@ def _frames(run: Run, split: AbstractSplit, seed: int) -> Figure:
     return plot_frames(
         images, reconstructed, carried, seen_frames=seen, sequences=range(len(images))
     )
+
+
+def _traversals(run: Run, split: AbstractSplit, idata: arviz.InferenceData, seed: int) -> Figure:
+    """Draw what each field by itself does to the first sequence."""
+    from .plots import plot_traversals
+
+    images = split.batch(torch.arange(1))["images"]
+    frames = traverse(run.model, run.guide, images, speeds=_SPEEDS, seed=seed)
+    fields = idata["posterior"]["field"].to_numpy().tolist()
+    return plot_traversals(frames[0], _SPEEDS, fields=fields)
 
 
 def _save(figure: Figure, path: Path) -> None:

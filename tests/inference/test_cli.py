@@ -17,7 +17,14 @@ SMALL = [
     *("--max-steps", "3", "--limit", "40", "--length", "4", "--quiet", "--draws", "4"),
     *("--model.decoder_hidden_dim", "16", "--guide.hidden_dim", "16"),
 ]
-PICTURES = {"training.png", "frames.png", "activity.png", "speeds.png", "correlation.png"}
+PICTURES = {
+    "training.png",
+    "frames.png",
+    "activity.png",
+    "speeds.png",
+    "correlation.png",
+    "traversals.png",
+}
 
 
 def test_fit_leaves_table_posterior_and_pictures(tmp_path, capsys):
