@@ -75,10 +75,12 @@ class BallSplit(AbstractSplit):
 
     Attributes:
         truth: Where the balls are.
+        size: Height and width.
+        radius: Of the balls, in sides of the picture.
     """
 
     def __init__(self, truth: BallTruth, *, size: int, radius: float) -> None:
-        self.truth, self._size, self._radius = truth, size, radius
+        self.truth, self.size, self.radius = truth, size, radius
 
     def __len__(self) -> int:
         return len(self.truth.position)
@@ -88,7 +90,7 @@ class BallSplit(AbstractSplit):
     ) -> Float[Tensor, "batch frame ball channel row column"]:
         """Return what each ball adds to the white background."""
         centres = self.truth.position[indices]
-        return render_balls(centres, size=self._size, radius=self._radius, colours=_COLOURS)
+        return render_balls(centres, size=self.size, radius=self.radius, colours=_COLOURS)
 
     def _images(
         self, indices: Int[Tensor, " batch"]
