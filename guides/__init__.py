@@ -1,11 +1,13 @@
 """Amortized guides q(z | x)."""
 
+from .additive_decoder import AdditiveDecoderGuide
 from .baselines import VariationalAutoencoderGuide
 from .registry import ENTRIES, Entry, entry_of
 from .sparse_transformation import SparseTransformationGuide
 
 __all__ = [
     "ENTRIES",
+    "AdditiveDecoderGuide",
     "Entry",
     "SparseTransformationGuide",
     "VariationalAutoencoderGuide",

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..zoo.additive_decoder import AdditiveDecoder
 from ..zoo.baselines import VariationalAutoencoder
 from ..zoo.config import AbstractConfig
 from ..zoo.errors import ConfigError
 from ..zoo.plugins import Plugin, find_plugin, plugins
 from ..zoo.sparse_transformation import SparseTransformation
+from .additive_decoder import AdditiveDecoderGuide
 from .baselines import VariationalAutoencoderGuide
 from .sparse_transformation import SparseTransformationGuide
 
@@ -131,6 +133,13 @@ ENTRIES = (
             Citation("titsias2015local", _estimator("local_expectation")),
             Citation("chen2018torchdiffeq", lambda model, guide: model.method == "dopri5"),
         ),
+    ),
+    Entry(
+        "additive",
+        AdditiveDecoder,
+        AdditiveDecoderGuide,
+        "additive decoders",
+        citations=(Citation("lachapelle2023additive"),),
     ),
     Entry(
         "vae",

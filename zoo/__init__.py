@@ -4,13 +4,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .additive_decoder import AdditiveDecoder
     from .baselines import VariationalAutoencoder
     from .simulation import simulate
     from .sparse_transformation import SparseTransformation
 
-__all__ = ["SparseTransformation", "VariationalAutoencoder", "simulate"]
+__all__ = ["AdditiveDecoder", "SparseTransformation", "VariationalAutoencoder", "simulate"]
 
 _HOMES = {
+    "AdditiveDecoder": "additive_decoder",
     "SparseTransformation": "sparse_transformation",
     "VariationalAutoencoder": "baselines",
     "simulate": "simulation",

@@ -1,11 +1,13 @@
 """Numbers that say how good a model and its guide are; all in nats, pixels or shares of one."""
 
 from .activity import active_fields, distinct_fields, field_usage
+from .blocks import BlockMatching, match_blocks
 from .bounds import Bounds, elbo_and_iwae, importance_log_weights
 from .equivariance import EquivarianceError, equivariance_error
 from .matching import Matching, match_fields, sparse_mean
 
 __all__ = [
+    "BlockMatching",
     "Bounds",
     "EquivarianceError",
     "Matching",
@@ -15,6 +17,7 @@ __all__ = [
     "equivariance_error",
     "field_usage",
     "importance_log_weights",
+    "match_blocks",
     "match_fields",
     "sparse_mean",
 ]

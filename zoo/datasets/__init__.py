@@ -1,5 +1,6 @@
 """Sequences of images with what is known of how they were made, and readers of published files."""
 
+from .balls import MovingBalls
 from .catalogue import SOURCES, load_images, open_data, sources
 from .digits import digits
 from .folders import images_from
@@ -26,6 +27,7 @@ __all__ = [
     "ImageSequences",
     "Images",
     "Motion",
+    "MovingBalls",
     "SequenceData",
     "SequenceSplit",
     "Trajectories",
