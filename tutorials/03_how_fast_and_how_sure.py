@@ -84,7 +84,7 @@ others = {"sequence": slice(len(labelled), None)}
 speeds, true = units.convert(idata).isel(others), idata["constant_data"]["speed"].isel(others)
 for frame in range(4):
     print(describe_speeds(speeds, sequence=0, frame=frame))
-print("in truth:", true[0, :4].values.round(2).tolist())
+print("in truth:", true[0, :4].values.astype(float).round(2).tolist())
 
 # %% [markdown]
 # A whole sequence at a glance: an interval that is a point at zero says that a factor rests.
