@@ -1,11 +1,13 @@
 """Amortized guides q(z | x)."""
 
 from .baselines import VariationalAutoencoderGuide
+from .distributed_operator import DistributedOperatorGuide
 from .registry import ENTRIES, Entry, entry_of
 from .sparse_transformation import SparseTransformationGuide
 
 __all__ = [
     "ENTRIES",
+    "DistributedOperatorGuide",
     "Entry",
     "SparseTransformationGuide",
     "VariationalAutoencoderGuide",

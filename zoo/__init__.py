@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .baselines import VariationalAutoencoder
+    from .distributed_operator import DistributedOperator
     from .simulation import simulate
     from .sparse_transformation import SparseTransformation
 
-__all__ = ["SparseTransformation", "VariationalAutoencoder", "simulate"]
+__all__ = ["DistributedOperator", "SparseTransformation", "VariationalAutoencoder", "simulate"]
 
 _HOMES = {
+    "DistributedOperator": "distributed_operator",
     "SparseTransformation": "sparse_transformation",
     "VariationalAutoencoder": "baselines",
     "simulate": "simulation",

@@ -7,6 +7,8 @@ from .idx import read_idx
 from .images import Images
 from .mnist import fashion_mnist, mnist
 from .motion import FACTORS, Factor, Motion, Trajectories
+from .orbits import OrbitSequences, OrbitSplit, OrbitTruth, carry, pairs_of
+from .polygons import polygons, square
 from .render import render_accumulated, render_once
 from .sequences import ImageSequences, SequenceSplit
 from .spikes import sticky_spikes
@@ -26,6 +28,9 @@ __all__ = [
     "ImageSequences",
     "Images",
     "Motion",
+    "OrbitSequences",
+    "OrbitSplit",
+    "OrbitTruth",
     "SequenceData",
     "SequenceSplit",
     "Trajectories",
@@ -34,6 +39,7 @@ __all__ = [
     "TransformedImages",
     "TransformedSplit",
     "Truth",
+    "carry",
     "digits",
     "dsprites",
     "falcor3d",
@@ -45,12 +51,15 @@ __all__ = [
     "moving_mnist",
     "mpi3d",
     "open_data",
+    "pairs_of",
+    "polygons",
     "read_idx",
     "render_accumulated",
     "render_once",
     "shapes3d",
     "sources",
     "sprites",
+    "square",
     "sticky_spikes",
     "two_dsprites",
 ]

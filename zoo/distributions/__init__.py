@@ -3,6 +3,7 @@
 from .estimators import MAX_ENUMERATED_SPIKES, Estimator, Proposals
 from .markov_spike_and_slab import MAX_TABULATED_FIELDS, MarkovSpikeAndSlab
 from .one_active import OneActiveField
+from .one_of import OneOf
 from .pixels import PixelBernoulli, PixelNormal
 from .spike_and_slab import SpikeAndSlab
 
@@ -12,6 +13,7 @@ __all__ = [
     "Estimator",
     "MarkovSpikeAndSlab",
     "OneActiveField",
+    "OneOf",
     "PixelBernoulli",
     "PixelNormal",
     "Proposals",

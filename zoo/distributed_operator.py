@@ -1,0 +1,203 @@
+"""Distributed operators: symmetries act on the whole latent code, and which one acted is inferred.
+
+Bouchacourt, Ibrahim, Deny, "Addressing the Topological Defects of Disentanglement via Distributed
+Operators", 2021, arXiv:2102.05623.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import pyro
+import torch
+from jaxtyping import Float, Int
+from pyro.distributions import Normal, TorchDistribution
+from torch import Tensor, nn
+
+from .config import AbstractConfig
+from .data_checks import check_elements, check_sequences
+from .distributions import OneOf, PixelNormal
+from .finite_group import FiniteGroup
+from .nets import ImageDecoder, LinearDecoder
+from .operators import (
+    AbstractOperator,
+    ShiftOperator,
+    StackedOperator,
+    complex_operator,
+    disentangled_operator,
+)
+
+__all__ = ["CODE", "IMAGES", "SEQUENCE", "TRANSFORMATION", "DistributedOperator"]
+
+SEQUENCE = "sequence"
+CODE = "code"
+TRANSFORMATION = "transformation"
+IMAGES = "images"
+_MAKE = {
+    "shift": ShiftOperator,
+    "complex": complex_operator,
+    "stacked": StackedOperator,
+    "disentangled": disentangled_operator,
+}
+
+
+class DistributedOperator(nn.Module):
+    """Images of one object, each a symmetry away from the one before.
+
+    For each sequence:
+
+        code            ~ Normal(0, I)                        of the first frame, D numbers
+        transformation  ~ uniform on a finite group G         acts between any two frames
+        z_t             = psi(transformation^t) code          not random
+        images          ~ Normal(decoder(z_t), s)             T + 1 frames
+
+    psi is a representation of G: an invertible linear map of the whole code for each element, see
+    `mutoscope.zoo.operators`. `shift` is the regular representation, `complex` its Fourier form,
+    `stacked` composes an operator for each factor of G, and `disentangled` turns a plane for each
+    factor and leaves all else alone: the usual idea of disentanglement, which cannot work where
+    pictures are distorted, since it lacks most of the characters of G.
+
+    Where nobody says which element acted, it is summed out exactly. It is then identified up to an
+    automorphism of G at best: with K turns, k and u k (u prime to K) explain the data alike. Compare
+    with `element_accuracy`, or label a few sequences.
+
+    A code is of no unit. `image_scale` is in units of pixels, which run from 0 to 1.
+
+    Example:
+        >>> from mutoscope.zoo import simulate
+        >>> config = DistributedOperator.Config(image_shape=(1, 6, 6), orders=(3,), latent_dim=12)
+        >>> simulate(DistributedOperator(config), 5, seed=0)["transformation"].shape
+        torch.Size([5, 3])
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(AbstractConfig):
+        """Sizes and options of the model.
+
+        Attributes:
+            image_shape: Channels, height and width.
+            length: Number of frames of a simulated sequence; data may have another. 2 are a pair.
+            orders: Number K of steps after which each factor of the group is back.
+            factors: What the factors are called; those of the data.
+            turning: Whether the first factor turns the plane of the other two.
+            operator: How the group acts on codes.
+            latent_dim: Dimension D of the code. `shift` needs a multiple of the number of elements,
+                `stacked` of twice that, the others an even number.
+            decoder_hidden_dim: Width of the decoder; 0 makes it linear, as published.
+            image_scale: Standard deviation of pixels.
+        """
+
+        image_shape: tuple[int, int, int]
+        length: int = 2
+        orders: tuple[int, ...] = (10,)
+        factors: tuple[str, ...] = ()
+        turning: bool = False
+        operator: Literal["shift", "complex", "stacked", "disentangled"] = "shift"
+        latent_dim: int = 500
+        decoder_hidden_dim: int = 0
+        image_scale: float = 0.02
+
+        def check(self) -> None:
+            """Refuse sizes below one, and what makes no group."""
+            self.require(all(n >= 1 for n in self.image_shape), "image_shape", "positive sizes")
+            self.require(self.length >= 2, "length", "at least 2 frames")
+            self.require(self.latent_dim >= 1, "latent_dim", "at least 1")
+            self.require(self.decoder_hidden_dim >= 0, "decoder_hidden_dim", "zero or positive")
+            self.require(self.image_scale > 0, "image_scale", "positive")
+            self.group()
+
+        def group(self) -> FiniteGroup:
+            """Return the group."""
+            return FiniteGroup(self.orders, self.factors, turning=self.turning)
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.group = config.group()
+        self.operator: AbstractOperator = _MAKE[config.operator](self.group, config.latent_dim)
+        sizes = config.latent_dim, config.image_shape
+        self.decoder = (
+            ImageDecoder(*sizes, config.decoder_hidden_dim)
+            if config.decoder_hidden_dim
+            else LinearDecoder(*sizes)
+        )
+        self.register_buffer("zero", torch.zeros(()))
+
+    zero: Tensor
+
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Axis names of each site, in order."""
+        return {
+            CODE: (SEQUENCE, "latent"),
+            TRANSFORMATION: (SEQUENCE, "element"),
+            IMAGES: (SEQUENCE, "frame", "channel", "row", "column"),
+        }
+
+    @property
+    def coords(self) -> dict[str, list[str]]:
+        """Names of the elements of the group."""
+        return {"element": self.group.labels}
+
+    def code_prior(self) -> TorchDistribution:
+        """Return p(code)."""
+        one = torch.ones_like(self.zero)
+        return Normal(self.zero, one).expand([self.config.latent_dim]).to_event(1)
+
+    def transformation_prior(self) -> TorchDistribution:
+        """Return p(transformation), a vector with a 1 for the element that acts."""
+        return OneOf(self.zero.expand(len(self.group)))
+
+    def moved(
+        self, code: Float[Tensor, "*#batch latent"], element: Int[Tensor, "*#batch"], frames: int
+    ) -> Float[Tensor, "*batch frame latent"]:
+        """Return the codes of frames 1, 2, … when an element acts again and again.
+
+        Args:
+            code: That of frame 0.
+            element: Number of the element in the group.
+            frames: How many frames.
+        """
+        powers = self.group.powers(frames + 1)[:, 1:].to(element.device)
+        return self.operator(code.unsqueeze(-2), powers[element])
+
+    def image_likelihood(
+        self, code: Float[Tensor, "*#batch latent"], element: Int[Tensor, "*#batch"], frames: int
+    ) -> TorchDistribution:
+        """Return p(images | code, transformation), one event for all frames of a sequence."""
+        first = self.decoder(code.unsqueeze(-2))
+        others = self.decoder(self.moved(code, element, frames - 1))
+        first = first.expand(*others.shape[:-4], *first.shape[-4:])
+        return PixelNormal(
+            torch.cat([first, others], -4), self.zero + self.config.image_scale
+        ).to_event(1)
+
+    def forward(
+        self,
+        images: Float[Tensor, "*batch frame channel height width"] | None = None,
+        transformation: Int[Tensor, " batch"] | None = None,
+        *,
+        size: int | None = None,
+    ) -> Tensor:
+        """Run the generative story.
+
+        Args:
+            images: Observed sequences; None simulates.
+            transformation: Number of the element that acts in each, where that is known.
+            size: Number of sequences of the whole data set (without images: number to simulate).
+        """
+        count = (size or 1) if images is None else images.shape[-5]
+        frames = self.config.length if images is None else images.shape[-4]
+        with pyro.plate(SEQUENCE, size or count, subsample=torch.arange(count), dim=-1):
+            code = pyro.sample(CODE, self.code_prior())
+            prior = self.transformation_prior()
+            known = None if transformation is None else prior.of(transformation)
+            element = pyro.sample(TRANSFORMATION, prior, obs=known).argmax(-1)
+            return pyro.sample(IMAGES, self.image_likelihood(code, element, frames), obs=images)
+
+    def check_data(self, batch: Mapping[str, Tensor]) -> None:
+        """Raise `DataError` unless these are sequences that the model can be fitted to."""
+        known = {IMAGES, TRANSFORMATION}
+        check_sequences(batch, self.config.image_shape, known=known, minimum_frames=2)
+        if TRANSFORMATION in batch:
+            check_elements(batch[TRANSFORMATION], len(batch[IMAGES]), self.group.orders)
