@@ -84,7 +84,7 @@ class DistributedOperatorGuide(nn.Module):
         self,
         images: Float[Tensor, "*batch frame channel height width"],
         codes: Float[Tensor, "*batch frame latent"],
-        code: Float[Tensor, "*#batch latent"],
+        code: Float[Tensor, "*draw latent"],
     ) -> TorchDistribution:
         """Return q(transformation | code, images).
 

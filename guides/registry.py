@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from ..zoo.baselines import VariationalAutoencoder
 from ..zoo.config import AbstractConfig
+from ..zoo.distributed_operator import DistributedOperator
 from ..zoo.errors import ConfigError
 from ..zoo.plugins import Plugin, find_plugin, plugins
 from ..zoo.sparse_transformation import SparseTransformation
 from .baselines import VariationalAutoencoderGuide
+from .distributed_operator import DistributedOperatorGuide
 from .sparse_transformation import SparseTransformationGuide
 
 __all__ = [
@@ -49,6 +51,14 @@ def image_sequences() -> Example:
     """Return five sequences of four random images, for models of image sequences."""
     images = torch.rand(5, 4, 1, 6, 6, generator=torch.Generator().manual_seed(1))
     return Example({"images": images}, model={"image_shape": (1, 6, 6), "length": 4})
+
+
+def orbits() -> Example:
+    """Return five pairs of random images, for models of a finite group."""
+    images = torch.rand(5, 2, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    return Example(
+        {"images": images}, model={"image_shape": (1, 6, 6), "orders": (4,), "latent_dim": 16}
+    )
 
 
 @dataclass(frozen=True)
@@ -131,6 +141,15 @@ ENTRIES = (
             Citation("titsias2015local", _estimator("local_expectation")),
             Citation("chen2018torchdiffeq", lambda model, guide: model.method == "dopri5"),
         ),
+    ),
+    Entry(
+        "operator",
+        DistributedOperator,
+        DistributedOperatorGuide,
+        "distributed operators",
+        baseline="vae",
+        citations=(Citation("bouchacourt2021addressing"),),
+        example=orbits,
     ),
     Entry(
         "vae",

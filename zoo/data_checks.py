@@ -104,7 +104,7 @@ def check_elements(element: Tensor, count: int, orders: Sequence[int]) -> None:
         )
     if bool(((element < 0) | (element >= size)).any()):
         raise DataError(
-            f"Found elements from {int(element.min())} to {int(element.max())}, but the group of "
-            f"the model, with orders {tuple(orders)}, has 0 to {size - 1}. Build the model with the "
+            f"Found elements from {int(element.min())} to {int(element.max())}, but the model's "
+            f"group, with orders {tuple(orders)}, has 0 to {size - 1}. Build the model with the "
             "orders of the data."
         )

@@ -58,8 +58,8 @@ class DistributedOperator(nn.Module):
     pictures are distorted, since it lacks most of the characters of G.
 
     Where nobody says which element acted, it is summed out exactly. It is then identified up to an
-    automorphism of G at best: with K turns, k and u k (u prime to K) explain the data alike. Compare
-    with `element_accuracy`, or label a few sequences.
+    automorphism of G at best: with K turns, k and u k (u prime to K) explain the data alike. Say
+    how often it is right with `element_accuracy`, which allows for that.
 
     A code is of no unit. `image_scale` is in units of pixels, which run from 0 to 1.
 

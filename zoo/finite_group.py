@@ -116,13 +116,13 @@ class FiniteGroup:
         """
         powers = self.powers(max(self.orders) + 1)
         # The images of the generators decide, and each has the order of its generator.
-        images = [(powers[:, order] == 0).nonzero()[:, 0] for order in self.orders]
-        if math.prod(map(len, images)) * len(self) > _CANDIDATES:
+        choices = [(powers[:, order] == 0).nonzero()[:, 0] for order in self.orders]
+        if math.prod(map(len, choices)) * len(self) > _CANDIDATES:
             raise ConfigError(
                 f"A group with orders {self.orders} has too many relabellings to try them all. "
                 "Compare its factors one by one."
             )
-        images = torch.cartesian_prod(*images).reshape(-1, len(self.orders))
+        images = torch.cartesian_prod(*choices).reshape(-1, len(self.orders))
         found = torch.zeros(len(images), len(self), dtype=torch.long)
         factors = range(len(self.orders))
         for i in (0, *reversed(factors[1:])):  # what acts later stands on the left

@@ -2,16 +2,19 @@
 
 from .activity import active_fields, distinct_fields, field_usage
 from .bounds import Bounds, elbo_and_iwae, importance_log_weights
+from .elements import ElementAccuracy, element_accuracy
 from .equivariance import EquivarianceError, equivariance_error
 from .matching import Matching, match_fields, sparse_mean
 
 __all__ = [
     "Bounds",
+    "ElementAccuracy",
     "EquivarianceError",
     "Matching",
     "active_fields",
     "distinct_fields",
     "elbo_and_iwae",
+    "element_accuracy",
     "equivariance_error",
     "field_usage",
     "importance_log_weights",

@@ -1,4 +1,4 @@
-"""Images carried along the orbits of a finite group: pairs and sequences for inferring what acted."""
+"""Images carried along the orbits of a finite group, so that one may ask which element acted."""
 
 import dataclasses
 import itertools
@@ -33,9 +33,11 @@ class OrbitTruth:
         dims: Names of the axes of each.
     """
 
-    dims: ClassVar[dict[str, tuple[str, ...]]] = dict.fromkeys(
-        ("base", "start", "acted"), ("sequence",)
-    )
+    dims: ClassVar[dict[str, tuple[str, ...]]] = {
+        "base": ("sequence",),
+        "start": ("sequence",),
+        "acted": ("sequence",),
+    }
 
     base: Int[Tensor, " sequence"]
     start: Int[Tensor, " sequence"]
