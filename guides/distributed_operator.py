@@ -1,5 +1,7 @@
 """Amortized guide of distributed operators: q(code, transformation | images)."""
 
+import copy
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -68,6 +70,12 @@ class DistributedOperatorGuide(nn.Module):
         self.log_scale = nn.Parameter(torch.full([latent], math.log(_INITIAL_SCALE)))
 
     model: DistributedOperator
+
+    def inferring(self, element: Literal["correlation", "exact"]) -> "DistributedOperatorGuide":
+        """Return this guide, parameters shared, with another way to infer the element."""
+        other = copy.copy(self)
+        other.config = dataclasses.replace(self.config, element=element)
+        return other
 
     def codes(
         self, images: Float[Tensor, "*batch frame channel height width"]
