@@ -85,6 +85,7 @@ class Entry:
         summary: One line for listings.
         baseline: Name of the model that it is compared with, if there is one.
         shared: Fields of the configuration that the baseline takes over.
+        defaults: Options of data and training that suit it, where the command line gives none.
         citations: Works that it builds on.
         example: Makes what the contract tests run.
     """
@@ -95,6 +96,7 @@ class Entry:
     summary: str
     baseline: str | None = None
     shared: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     citations: tuple[Citation, ...] = ()
     example: Callable[[], Example] = image_sequences
 
@@ -148,6 +150,13 @@ ENTRIES = (
         DistributedOperatorGuide,
         "distributed operators",
         baseline="vae",
+        defaults={
+            "steps": "10",
+            "max_steps": 2000,
+            "batch_size": 32,
+            "learning_rate": 3e-3,  # so fast that a race of restarts is decided early
+            "restarts": 5,
+        },
         citations=(Citation("bouchacourt2021addressing"),),
         example=orbits,
     ),

@@ -2,6 +2,7 @@
 
 from .activity import active_fields, distinct_fields, field_usage
 from .bounds import Bounds, elbo_and_iwae, importance_log_weights
+from .defect import TopologicalDefect, topological_defect
 from .elements import ElementAccuracy, element_accuracy
 from .equivariance import EquivarianceError, equivariance_error
 from .matching import Matching, match_fields, sparse_mean
@@ -11,6 +12,7 @@ __all__ = [
     "ElementAccuracy",
     "EquivarianceError",
     "Matching",
+    "TopologicalDefect",
     "active_fields",
     "distinct_fields",
     "elbo_and_iwae",
@@ -20,4 +22,5 @@ __all__ = [
     "importance_log_weights",
     "match_fields",
     "sparse_mean",
+    "topological_defect",
 ]

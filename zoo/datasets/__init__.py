@@ -1,6 +1,6 @@
 """Sequences of images with what is known of how they were made, and readers of published files."""
 
-from .catalogue import SOURCES, load_images, open_data, sources
+from .catalogue import SOURCES, load_images, open_data, open_orbits, sources
 from .digits import digits
 from .folders import images_from
 from .idx import read_idx
@@ -51,6 +51,7 @@ __all__ = [
     "moving_mnist",
     "mpi3d",
     "open_data",
+    "open_orbits",
     "pairs_of",
     "polygons",
     "read_idx",

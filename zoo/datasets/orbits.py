@@ -227,10 +227,25 @@ class OrbitSequences:
         }
 
     @property
+    def orders(self) -> tuple[int, ...]:
+        """Number of steps of each factor of the group."""
+        return self.group.orders
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Names of the factors of the group."""
+        return self.group.names
+
+    @property
+    def turning(self) -> bool:
+        """Whether its first factor turns the plane of the others."""
+        return self.group.turning
+
+    @property
     def model_options(self) -> dict[str, object]:
-        """Fields of a model's configuration that say which group acts."""
-        group = self.group
-        return {"orders": group.orders, "factors": group.names, "turning": group.turning}
+        """Fields of a model's configuration that these data decide."""
+        names = ("image_shape", "length", "orders", "factors", "turning")
+        return {name: getattr(self, name) for name in names}
 
     def _render(self, images: Tensor, element: Int[Tensor, "batch 2"]) -> Tensor:
         """Draw whole sequences, given their start and what acts."""

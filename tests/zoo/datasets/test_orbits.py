@@ -69,8 +69,8 @@ def test_frames_walk_along_an_orbit(orders, factors):
 
 def test_turning_data_say_so_and_others_do_not():
     factors = ("rotation", *XY["factors"])
-    assert OrbitSequences(shapes(), (4, 7, 7), factors).model_options["turning"]
-    assert not OrbitSequences(shapes(), **XY).model_options["turning"]
+    assert OrbitSequences(shapes(), (4, 7, 7), factors).turning
+    assert not OrbitSequences(shapes(), **XY).turning
 
 
 def test_small_groups_show_all_pairs_of_start_and_element():
