@@ -43,7 +43,7 @@ def plot_orbit(
     unit = _INCHES / max(shape[2:])
     longest = max(map(len, names))
     figure = new_figure(
-        shape[0] * unit * shape[3] + 1.2, len(rows) * unit * shape[2] + 0.6 + 0.07 * longest
+        shape[0] * unit * shape[3] + 1.2, len(rows) * unit * shape[2] + 0.45 + 0.06 * longest
     )
     axes = figure.subplots()
     draw_strips(axes, np.stack(list(rows.values())), list(rows))

@@ -36,7 +36,7 @@ RECORDED: dict[str, Callable[..., ImageSequences]] = {
     "moving_mnist": moving_mnist,
     "two_dsprites": two_dsprites,
 }
-SOURCES = ("digits", "polygons", *IDX, *SINGLE, *RECORDED)
+SOURCES = ("digits", *IDX, *SINGLE, *RECORDED, "polygons")
 
 
 def sources() -> tuple[str, ...]:

@@ -347,4 +347,7 @@ def _drawn(
         count = _ALL_PAIRS if sequences is None else sequences
         which = torch.randint(len(every), (count * len(base),), generator=generator)
         start, acted = every[which].unbind(-1)
-    return OrbitTruth(base=base.repeat_interleave(count), start=start, acted=acted)
+    # In any order, so that the first few show what there is.
+    order = torch.randperm(len(start), generator=generator)
+    base, start, acted = (x[order] for x in (base.repeat_interleave(count), start, acted))
+    return OrbitTruth(base=base, start=start, acted=acted)
