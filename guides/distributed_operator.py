@@ -19,6 +19,7 @@ from ..zoo.nets import mlp
 
 __all__ = ["DistributedOperatorGuide"]
 
+_ALONE = "'correlation' with dynamics='markov', where elements cannot be told frame by frame"
 _INITIAL_SCALE = 0.05  # of codes: they are nearly points, since pixels are nearly without noise
 
 
@@ -31,10 +32,10 @@ class DistributedOperatorGuide(nn.Module):
         transformation  ~ one of the group, given all frames
 
     With `element="correlation"` the log-odds of an element are how well it carries the code of each
-    frame to that of the next: their phase correlation, a Fourier transform over the group. With
-    "exact" they are those of Bayes' rule, given the code that was drawn; this costs a decoding for
-    each element, and training with it finds worse optima, since it does not ask that the encoder
-    respect the group.
+    frame to that of the next: their phase correlation, a Fourier transform over the group. Under
+    Markov dynamics they are evidence for each transition, which conditions the chain. With "exact"
+    they are those of Bayes' rule, given the code that was drawn; this costs a decoding for each
+    element more, and a model that is trained with it need not give the elements their order.
 
     Args:
         model: The model whose latents it infers.
@@ -63,6 +64,8 @@ class DistributedOperatorGuide(nn.Module):
     def __init__(self, model: DistributedOperator, config: Config | None = None) -> None:
         super().__init__()
         self.config = config = config or self.Config()
+        markov = model.config.dynamics == "markov"
+        config.require(not markov or config.element == "correlation", "element", _ALONE)
         object.__setattr__(self, "model", model)  # whose parameters are not the guide's
         hidden = [config.hidden_dim] * (config.hidden_dim > 0)
         pixels, latent = math.prod(model.config.image_shape), model.config.latent_dim
@@ -103,10 +106,14 @@ class DistributedOperatorGuide(nn.Module):
         """
         model = self.model
         if self.config.element == "correlation":
-            found = model.operator.correlation(codes[..., :-1, :], codes[..., 1:, :]).mean(-2)
-            return OneOf(found / self.config.temperature)
+            found = model.operator.correlation(codes[..., :-1, :], codes[..., 1:, :])
+            evidence = found / self.config.temperature
+            if model.config.dynamics == "constant":
+                return OneOf(evidence.mean(-2))
+            return model.transformation_prior(evidence.shape[-2]).given(evidence)
         element = torch.arange(len(model.group), device=code.device)
-        likelihood = model.image_likelihood(code.unsqueeze(-2), element, images.shape[-4])
+        pose = model.poses(element, images.shape[-4] - 1)
+        likelihood = model.image_likelihood(code.unsqueeze(-2), pose)
         return OneOf(likelihood.log_prob(images.unsqueeze(-5)))
 
     def forward(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from .metrics.elements import ElementAccuracy, element_accuracy
 from .run import Run
 
@@ -27,7 +29,10 @@ def accuracy_of(run: Run, idata: arviz.InferenceData) -> ElementAccuracy | None:
     truth: Any = idata.get("constant_data", {})
     if group is None or "transformation" not in idata["posterior"] or "acted" not in truth:
         return None
-    probability = idata["posterior"]["transformation"].mean(("chain", "draw"))
+    probability = idata["posterior"]["transformation"].mean(("chain", "draw")).to_numpy()
+    acted = truth["acted"].to_numpy()
+    if acted.shape != probability.shape[:-1]:  # what always acts, inferred anew each time
+        acted = np.broadcast_to(acted[:, None], probability.shape[:-1])
     return element_accuracy(
-        probability.to_numpy(), truth["acted"].to_numpy(), group.automorphisms()
+        probability.reshape(-1, len(group)), acted.reshape(-1), group.automorphisms()
     )

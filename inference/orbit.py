@@ -30,7 +30,8 @@ def walk_orbit(
         model: A Pyro model of image sequences with `dims`, in which one of a few elements acts.
         guide: Its guide.
         images: Sequences to set out from.
-        variable: The latent site of what acts, whose axes are those of data and elements.
+        variable: The latent site of what acts, whose axes are those of data and elements, with
+            time in between where that may change.
         seed: Of the guide's draw.
 
     Raises:
@@ -38,10 +39,10 @@ def walk_orbit(
         DataError: There are no sequences, or some are not finite.
     """
     axes: Mapping[str, tuple[str, ...]] = getattr(model, "dims", {})
-    if len(axes.get(variable, ())) != 2:
+    if len(axes.get(variable, ())) not in (2, 3):
         raise ConfigError(
             f"Found the latents { {**axes} } of {type(model).__name__}, but {variable!r} with two "
-            "axes is needed: those of data and elements."
+            "or three axes is needed: those of data, of time perhaps, and of elements."
         )
     with evaluation(model, guide, seed=seed):
         images = check_batch({"images": images}, model)["images"]
@@ -53,7 +54,10 @@ def walk_orbit(
         }
         count = values[variable].shape[-1]
         repeated = {name: value.repeat_interleave(count, 0) for name, value in values.items()}
-        repeated[variable] = torch.eye(count).to(images).repeat(len(images), 1)
+        every = torch.eye(count).to(images).repeat(len(images), 1)
+        if len(axes[variable]) == 3:
+            every = every.unsqueeze(1)
+        repeated[variable] = every.expand_as(repeated[variable])
         many = images.repeat_interleave(count, 0)
         sites: Any = poutine.trace(poutine.condition(model, repeated)).get_trace(images=many)
         mean: Tensor = sites.nodes["images"]["fn"].mean[:, 1]

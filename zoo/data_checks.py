@@ -85,22 +85,22 @@ def check_fields(field: Tensor, count: int, num_fields: int) -> None:
         )
 
 
-def check_elements(element: Tensor, count: int, orders: Sequence[int]) -> None:
+def check_elements(element: Tensor, shape: tuple[int, ...], orders: Sequence[int]) -> None:
     """Refuse labels that do not say which element of a group acts in each sequence.
 
     Args:
         element: The labels.
-        count: Number of sequences.
+        shape: The shape that they should have, that of sequences first.
         orders: Of the group's factors.
 
     Raises:
         DataError: The type, the shape or the range is wrong.
     """
     size = math.prod(orders)
-    if element.dtype != torch.int64 or tuple(element.shape) != (count,):
+    if element.dtype != torch.int64 or tuple(element.shape) != shape:
         raise DataError(
             f"Found `transformation` of type {element.dtype} and shape {tuple(element.shape)}; "
-            f"expected the number of an element, an int64, for each of {count} sequences."
+            f"expected numbers of elements, int64, of shape {shape}."
         )
     if bool(((element < 0) | (element >= size)).any()):
         raise DataError(

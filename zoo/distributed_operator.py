@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .config import AbstractConfig
 from .data_checks import check_elements, check_sequences
-from .distributions import OneOf, PixelNormal
+from .distributions import GroupWalk, OneOf, PixelNormal
 from .finite_group import FiniteGroup
 from .nets import ImageDecoder, LinearDecoder
 from .operators import (
@@ -51,6 +51,9 @@ class DistributedOperator(nn.Module):
         z_t             = psi(transformation^t) code          not random
         images          ~ Normal(decoder(z_t), s)             T + 1 frames
 
+    With `dynamics="markov"` a sticky chain says which element acts in each of the T transitions,
+    and z_t is carried by the product of all so far.
+
     psi is a representation of G: an invertible linear map of the whole code for each element, see
     `mutoscope.zoo.operators`. `shift` is the regular representation, `complex` its Fourier form,
     `stacked` composes an operator for each factor of G, and `disentangled` turns a plane for each
@@ -80,6 +83,8 @@ class DistributedOperator(nn.Module):
             orders: Number K of steps after which each factor of the group is back.
             factors: What the factors are called; those of the data.
             turning: Whether the first factor turns the plane of the other two.
+            dynamics: Whether one element acts throughout, or a Markov chain of elements.
+            stay: Probability that the chain keeps its element.
             operator: How the group acts on codes.
             latent_dim: Dimension D of the code. `shift` needs a multiple of the number of elements,
                 `stacked` of twice that, the others an even number.
@@ -92,6 +97,8 @@ class DistributedOperator(nn.Module):
         orders: tuple[int, ...] = (10,)
         factors: tuple[str, ...] = ()
         turning: bool = False
+        dynamics: Literal["constant", "markov"] = "constant"
+        stay: float = 0.9
         operator: Literal["shift", "complex", "stacked", "disentangled"] = "shift"
         latent_dim: int = 500
         decoder_hidden_dim: int = 0
@@ -103,6 +110,7 @@ class DistributedOperator(nn.Module):
             self.require(self.length >= 2, "length", "at least 2 frames")
             self.require(self.latent_dim >= 1, "latent_dim", "at least 1")
             self.require(self.decoder_hidden_dim >= 0, "decoder_hidden_dim", "zero or positive")
+            self.require(0 < self.stay < 1, "stay", "strictly between 0 and 1")
             self.require(self.image_scale > 0, "image_scale", "positive")
             self.group()
 
@@ -122,15 +130,19 @@ class DistributedOperator(nn.Module):
             else LinearDecoder(*sizes)
         )
         self.register_buffer("zero", torch.zeros(()))
+        table = self.group.table.to(self.zero.device)
+        self.register_buffer("table", table, persistent=False)
 
     zero: Tensor
+    table: Tensor
 
     @property
     def dims(self) -> dict[str, tuple[str, ...]]:
         """Axis names of each site, in order."""
+        time = ("time",) * (self.config.dynamics == "markov")
         return {
             CODE: (SEQUENCE, "latent"),
-            TRANSFORMATION: (SEQUENCE, "element"),
+            TRANSFORMATION: (SEQUENCE, *time, "element"),
             IMAGES: (SEQUENCE, "frame", "channel", "row", "column"),
         }
 
@@ -144,38 +156,40 @@ class DistributedOperator(nn.Module):
         one = torch.ones_like(self.zero)
         return Normal(self.zero, one).expand([self.config.latent_dim]).to_event(1)
 
-    def transformation_prior(self) -> TorchDistribution:
-        """Return p(transformation), a vector with a 1 for the element that acts."""
-        return OneOf(self.zero.expand(len(self.group)))
+    def transformation_prior(self, transitions: int) -> TorchDistribution:
+        """Return p(transformation), with a 1 for the element that acts."""
+        if self.config.dynamics == "constant":
+            return OneOf(self.zero.expand(len(self.group)))
+        return GroupWalk.sticky(self.zero, transitions, self.table, self.config.stay)
 
-    def moved(
-        self, code: Float[Tensor, "*#batch latent"], element: Int[Tensor, "*#batch"], frames: int
-    ) -> Float[Tensor, "*batch frame latent"]:
-        """Return the codes of frames 1, 2, … when an element acts again and again.
+    def poses(self, element: Int[Tensor, "..."], transitions: int) -> Int[Tensor, "*batch time"]:
+        """Return the product of all that has acted before each frame after the first.
 
         Args:
-            code: That of frame 0.
-            element: Number of the element in the group.
-            frames: How many frames.
+            element: Number of the element that acts, in each transition if it may change.
+            transitions: How many there are.
         """
-        powers = self.group.powers(frames + 1)[:, 1:].to(element.device)
-        return self.operator(code.unsqueeze(-2), powers[element])
+        if self.config.dynamics == "constant":
+            element = element.unsqueeze(-1).expand(*element.shape, transitions)
+        products = [element[..., 0]]
+        for acting in element.unbind(-1)[1:]:
+            products.append(self.table[acting, products[-1]])
+        return torch.stack(products, -1)
 
     def image_likelihood(
-        self, code: Float[Tensor, "*#batch latent"], element: Int[Tensor, "*#batch"], frames: int
+        self, code: Float[Tensor, "*#batch latent"], pose: Int[Tensor, "*#batch time"]
     ) -> TorchDistribution:
         """Return p(images | code, transformation), one event for all frames of a sequence."""
-        first = self.decoder(code.unsqueeze(-2))
-        others = self.decoder(self.moved(code, element, frames - 1))
+        code = code.unsqueeze(-2)
+        first, others = self.decoder(code), self.decoder(self.operator(code, pose))
         first = first.expand(*others.shape[:-4], *first.shape[-4:])
-        return PixelNormal(
-            torch.cat([first, others], -4), self.zero + self.config.image_scale
-        ).to_event(1)
+        mean = torch.cat([first, others], -4)
+        return PixelNormal(mean, self.zero + self.config.image_scale).to_event(1)
 
     def forward(
         self,
         images: Float[Tensor, "*batch frame channel height width"] | None = None,
-        transformation: Int[Tensor, " batch"] | None = None,
+        transformation: Int[Tensor, "batch *time"] | None = None,
         *,
         size: int | None = None,
     ) -> Tensor:
@@ -187,17 +201,21 @@ class DistributedOperator(nn.Module):
             size: Number of sequences of the whole data set (without images: number to simulate).
         """
         count = (size or 1) if images is None else images.shape[-5]
-        frames = self.config.length if images is None else images.shape[-4]
+        transitions = (self.config.length if images is None else images.shape[-4]) - 1
         with pyro.plate(SEQUENCE, size or count, subsample=torch.arange(count), dim=-1):
             code = pyro.sample(CODE, self.code_prior())
-            prior = self.transformation_prior()
+            prior = self.transformation_prior(transitions)
             known = None if transformation is None else prior.of(transformation)
             element = pyro.sample(TRANSFORMATION, prior, obs=known).argmax(-1)
-            return pyro.sample(IMAGES, self.image_likelihood(code, element, frames), obs=images)
+            pose = self.poses(element, transitions)
+            return pyro.sample(IMAGES, self.image_likelihood(code, pose), obs=images)
 
     def check_data(self, batch: Mapping[str, Tensor]) -> None:
         """Raise `DataError` unless these are sequences that the model can be fitted to."""
         known = {IMAGES, TRANSFORMATION}
         check_sequences(batch, self.config.image_shape, known=known, minimum_frames=2)
         if TRANSFORMATION in batch:
-            check_elements(batch[TRANSFORMATION], len(batch[IMAGES]), self.group.orders)
+            count, frames = batch[IMAGES].shape[:2]
+            constant = self.config.dynamics == "constant"
+            shape = (count,) if constant else (count, frames - 1)
+            check_elements(batch[TRANSFORMATION], shape, self.group.orders)

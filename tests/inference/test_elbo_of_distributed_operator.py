@@ -4,6 +4,7 @@ import pyro
 import pytest
 import torch
 from pyro import poutine
+from pyro.distributions import TorchDistribution
 
 from mutoscope.guides import DistributedOperatorGuide
 from mutoscope.inference import fit
@@ -11,11 +12,12 @@ from mutoscope.inference.elbo import Elbo
 from mutoscope.inference.objective import PyroObjective
 from mutoscope.inference.posterior import posterior
 from mutoscope.zoo import DistributedOperator, simulate
+from mutoscope.zoo.errors import ConfigError
 
 OPERATORS = ("shift", "complex", "stacked", "disentangled")
 
 
-def pair(element="correlation", operator="shift", length=3):
+def pair(element="correlation", operator="shift", length=3, dynamics="constant"):
     torch.manual_seed(0)
     model = DistributedOperator(
         DistributedOperator.Config(
@@ -24,6 +26,7 @@ def pair(element="correlation", operator="shift", length=3):
             latent_dim=16,
             length=length,
             operator=operator,
+            dynamics=dynamics,
             image_scale=0.3,
         )
     ).double()
@@ -66,7 +69,7 @@ def test_the_exact_posterior_makes_the_bound_on_the_element_tight():
     torch.manual_seed(3)
     code = poutine.trace(guide).get_trace(**batch).nodes["code"]["value"]
     element = torch.arange(4)
-    likelihood = model.image_likelihood(code[:, None], element, 3)
+    likelihood = model.image_likelihood(code[:, None], model.poses(element, 2))
     log_prob = likelihood.log_prob(batch["images"][:, None])
     summed = (log_prob.logsumexp(-1) - torch.tensor(4.0).log()).mean()
     found = terms.likelihood["images"] - terms.kl["transformation"]
@@ -118,3 +121,41 @@ def test_the_posterior_is_labelled_by_the_elements_of_the_group(element):
         expected = guide.transformation_posterior(images(model)["images"], codes, codes[:, 0]).mean
         assert abs(found.mean(("chain", "draw")) - expected.detach().numpy()).max() < 0.12
     assert {"prior", "posterior_predictive", "log_likelihood"} <= set(idata.groups())
+
+
+def test_walks_are_summed_out_exactly():
+    """By K evaluations of the model, against one for each of K^T walks."""
+    model, guide = pair(dynamics="markov")
+    batch = images(model)
+    torch.manual_seed(3)
+    terms = Elbo(model, guide)(batch, size=6)
+    torch.manual_seed(3)
+    drawn = poutine.trace(guide).get_trace(**batch).nodes
+    law, code = drawn["transformation"]["fn"], drawn["code"]["value"]
+    walks = torch.cartesian_prod(torch.arange(4), torch.arange(4))
+    weight = law.log_prob(law.of(walks)[:, None]).exp()
+    likelihood = model.image_likelihood(code, model.poses(walks, 2)[:, None])
+    expected = (weight * likelihood.log_prob(batch["images"])).sum(0).mean()
+    torch.testing.assert_close(terms.likelihood["images"], expected)
+
+
+def test_a_site_that_is_one_whole_cannot_be_weighed_in_parts():
+    model, guide = pair(dynamics="markov")
+    batch, law = images(model), model.image_likelihood
+    model.image_likelihood = lambda code, pose: Opaque(law(code, pose))
+    with pytest.raises(ConfigError, match=r"Write `.to_event\(1\)` last"):
+        Elbo(model, guide)(batch, size=6)
+
+
+class Opaque(TorchDistribution):
+    """A distribution whose frames are not to be told apart."""
+
+    def __init__(self, law):
+        self.law = law
+        super().__init__(law.batch_shape, law.event_shape, validate_args=False)
+
+    def expand(self, batch_shape, _instance=None):
+        return Opaque(self.law.expand(batch_shape))
+
+    def log_prob(self, value):
+        return self.law.log_prob(value)

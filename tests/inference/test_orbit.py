@@ -37,7 +37,7 @@ def test_each_element_acts_on_the_code_of_the_first_frame(run, data):
 
 def test_models_in_which_nothing_acts_have_no_orbit():
     model = VariationalAutoencoder(VariationalAutoencoder.Config(image_shape=(1, 6, 6)))
-    with pytest.raises(ConfigError, match="two axes"):
+    with pytest.raises(ConfigError, match="two or three axes"):
         walk_orbit(model, VariationalAutoencoderGuide(model), torch.rand(2, 2, 1, 6, 6))
 
 

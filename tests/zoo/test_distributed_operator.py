@@ -31,7 +31,7 @@ def test_the_example_in_its_docstring():
 def test_an_element_acts_again_and_again(operator):
     model = make(operator=operator).double()
     code, element = torch.randn(3, 16, dtype=torch.float64), torch.tensor([0, 1, 3])
-    moved = model.moved(code, element, 5)
+    moved = model.operator(code[:, None], model.poses(element, 5))
     expected = code
     for frame in range(5):
         expected = model.operator(expected, element)
@@ -39,11 +39,22 @@ def test_an_element_acts_again_and_again(operator):
     assert torch.allclose(moved[:, 3], code, atol=1e-12)
 
 
+def test_under_markov_dynamics_elements_act_in_turn():
+    model = make(orders=(4, 3, 3), turning=True, latent_dim=36, dynamics="markov").double()
+    code = torch.randn(5, 36, dtype=torch.float64)
+    element = torch.randint(36, (5, 4))
+    moved = model.operator(code[:, None], model.poses(element, 4))
+    for frame in range(4):
+        code = model.operator(code, element[:, frame])
+        assert torch.allclose(moved[:, frame], code, atol=1e-12)
+
+
 def test_frames_are_drawn_from_codes_that_moved():
     model = make(image_scale=1e-4, length=4)
     drawn = simulate(model, 8, seed=0)
     element = drawn["transformation"].argmax(-1)
-    codes = torch.cat([drawn["code"][:, None], model.moved(drawn["code"], element, 3)], 1)
+    pose = torch.stack([element * t % 4 for t in range(4)], -1)
+    codes = model.operator(drawn["code"][:, None], pose)
     assert (model.decoder(codes) - drawn["images"]).abs().max() < 1e-2
 
 
@@ -92,6 +103,7 @@ def test_with_labels_only_what_was_said_counts():
         ({"latent_dim": 15, "operator": "complex"}, "an even number"),
         ({"image_scale": 0.0}, "image_scale"),
         ({"length": 1}, "length"),
+        ({"stay": 1.0}, "stay"),
         ({"operator": "roll"}, "operator"),
         ({"orders": (4,), "factors": ("a", "b")}, "Name each factor"),
     ],
@@ -113,3 +125,18 @@ def test_single_images_and_nan_are_refused():
         make().check_data({"images": torch.rand(2, 1, *SHAPE)})
     with pytest.raises(DataError, match="NaN"):
         make().check_data({"images": torch.full((2, 2, *SHAPE), torch.nan)})
+
+
+def test_labels_say_what_acts_in_each_transition_under_markov_dynamics():
+    model = make(dynamics="markov")
+    batch = {"images": torch.rand(2, 4, *SHAPE), "transformation": torch.zeros(2, 3).long()}
+    model.check_data(batch)
+    with pytest.raises(DataError, match=r"of shape \(2, 3\)"):
+        model.check_data(batch | {"transformation": torch.zeros(2).long()})
+
+
+def test_under_markov_dynamics_elements_cannot_be_told_exactly():
+    with pytest.raises(ConfigError, match="'correlation' with dynamics='markov'"):
+        DistributedOperatorGuide(
+            make(dynamics="markov"), DistributedOperatorGuide.Config(element="exact")
+        )

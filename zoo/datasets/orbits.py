@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -29,19 +29,38 @@ class OrbitTruth:
     Attributes:
         base: Which of the data set's images each sequence shows.
         start: Element that carried it to the first frame.
-        acted: Element that acts between any two frames.
-        dims: Names of the axes of each.
+        acted: Element that acts between any two frames; with an axis of time if it changes.
     """
-
-    dims: ClassVar[dict[str, tuple[str, ...]]] = {
-        "base": ("sequence",),
-        "start": ("sequence",),
-        "acted": ("sequence",),
-    }
 
     base: Int[Tensor, " sequence"]
     start: Int[Tensor, " sequence"]
-    acted: Int[Tensor, " sequence"]
+    acted: Int[Tensor, "sequence *time"]
+
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Names of the axes of each."""
+        time = ("time",) * (self.acted.ndim - 1)
+        return {"base": ("sequence",), "start": ("sequence",), "acted": ("sequence", *time)}
+
+    def changing(
+        self, stay: float, transitions: int, acting: Int[Tensor, " element"], generator: Generator
+    ) -> "OrbitTruth":
+        """Return the same with an element for each transition, unless it always stays.
+
+        Args:
+            stay: Probability that the same element acts again.
+            transitions: How many there are.
+            acting: Which elements may act.
+            generator: Source of changes.
+        """
+        if stay == 1:
+            return self
+        acted = [self.acted]
+        for _ in range(transitions - 1):
+            change = torch.rand(len(self.acted), generator=generator) >= stay
+            which = torch.randint(len(acting), (len(self.acted),), generator=generator)
+            acted.append(torch.where(change, acting[which], acted[-1]))
+        return dataclasses.replace(self, acted=torch.stack(acted, 1))
 
 
 def carry(
@@ -89,7 +108,7 @@ class OrbitSplit(AbstractSplit):
         images: Images,
         truth: OrbitTruth,
         group: FiniteGroup,
-        render: Callable[[Tensor, Int[Tensor, "batch time"]], Tensor],
+        render: Callable[[Tensor, Tensor, Tensor], Tensor],
         *,
         labelled: bool,
     ) -> None:
@@ -126,7 +145,7 @@ class OrbitSplit(AbstractSplit):
     ) -> Float[Tensor, "batch time channel height width"]:
         truth = self.truth
         images = to_float(self._source.pixels[truth.base[indices]])
-        return self._render(images, torch.stack([truth.start[indices], truth.acted[indices]], -1))
+        return self._render(images, truth.start[indices], truth.acted[indices])
 
 
 class OrbitSequences:
@@ -146,6 +165,8 @@ class OrbitSequences:
         sequences_per_image: Sequences of each base image. None makes all pairs of start and
             element, or 100 of them at random where there are more.
         elements: Which elements act in training; all when None.
+        stay: Probability that the same element acts again; else any takes over, and
+            what acted has an axis of time.
         fractions: Shares of base images for training, validation and test.
         test_images: Images for the test split alone.
         warp: "once" draws each frame from the base image, so the frames are an orbit; "accumulate"
@@ -172,12 +193,17 @@ class OrbitSequences:
         labelled: bool = False,
         sequences_per_image: int | None = None,
         elements: Sequence[int] | None = None,
+        stay: float = 1.0,
         fractions: tuple[float, float, float] = (0.4, 0.1, 0.5),
         test_images: Images | None = None,
         warp: Literal["once", "accumulate"] = "once",
         whole_pixels: bool = False,
     ) -> None:
         _check_factors(factors, length, sequences_per_image)
+        if not 0 < stay <= 1:
+            raise DataError(
+                f"Found stay={stay}; expected a probability above 0, 1 to never change."
+            )
         check_name(warp, ("once", "accumulate"), "warp")
         images = images if isinstance(images, Images) else Images.from_array(images)
         turning = tuple(factors) == FACTORS and orders[0] in (2, 4)
@@ -195,7 +221,9 @@ class OrbitSequences:
         self.train, self.validation, self.test = (
             OrbitSplit(
                 self._images,
-                _drawn(part, len(self.group), acting, sequences_per_image, generator),
+                _drawn(part, len(self.group), acting, sequences_per_image, generator).changing(
+                    stay, length - 1, acting, generator
+                ),
                 self.group,
                 self._render,
                 labelled=labelled,
@@ -247,18 +275,23 @@ class OrbitSequences:
         names = ("image_shape", "length", "orders", "factors", "turning")
         return {name: getattr(self, name) for name in names}
 
-    def _render(self, images: Tensor, element: Int[Tensor, "batch 2"]) -> Tensor:
+    def _render(
+        self, images: Tensor, start: Int[Tensor, " batch"], acted: Int[Tensor, "batch *time"]
+    ) -> Tensor:
         """Draw whole sequences, given their start and what acts."""
-        group, (start, acted) = self.group, element.unbind(-1)
+        acts = [acted] * (self.length - 1) if acted.ndim == 1 else acted.unbind(1)
         if self.warp == "once":
-            powers = group.powers(self.length)[acted]
-            walked = group.table[powers, start.unsqueeze(-1)]
-            return carry(images, walked, group, whole_pixels=self.whole_pixels)
+            walked = [start]
+            for act in acts:
+                walked.append(self.group.table[act, walked[-1]])
+            return self._carried(images, torch.stack(walked, -1))
         frames = [images]
-        for each in (start, *[acted] * (self.length - 1)):
-            one = carry(frames[-1], each.unsqueeze(-1), group, whole_pixels=self.whole_pixels)
-            frames.append(one.squeeze(1))
+        for act in (start, *acts):
+            frames.append(self._carried(frames[-1], act.unsqueeze(-1)).squeeze(1))
         return torch.stack(frames[1:], 1)
+
+    def _carried(self, images: Tensor, element: Int[Tensor, "batch time"]) -> Tensor:
+        return carry(images, element, self.group, whole_pixels=self.whole_pixels)
 
 
 def pairs_of(

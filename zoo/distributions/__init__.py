@@ -1,6 +1,7 @@
 """Distributions that Pyro does not have: spike and slab, and pixels in one go."""
 
 from .estimators import MAX_ENUMERATED_SPIKES, Estimator, Proposals
+from .group_walk import GroupWalk
 from .markov_spike_and_slab import MAX_TABULATED_FIELDS, MarkovSpikeAndSlab
 from .one_active import OneActiveField
 from .one_of import OneOf
@@ -11,6 +12,7 @@ __all__ = [
     "MAX_ENUMERATED_SPIKES",
     "MAX_TABULATED_FIELDS",
     "Estimator",
+    "GroupWalk",
     "MarkovSpikeAndSlab",
     "OneActiveField",
     "OneOf",

@@ -67,6 +67,18 @@ def test_frames_walk_along_an_orbit(orders, factors):
         assert torch.allclose(again, images[:, frame + 1], atol=1e-5)
 
 
+def test_what_acts_may_change():
+    data = OrbitSequences(shapes(), **SHIFTS, length=6, stay=0.7)
+    truth, images = data.train.truth, data.train.batch(range(40))["images"]
+    assert truth.acted.shape == (len(data.train), 5)
+    assert truth.dims["acted"] == ("sequence", "time")
+    kept = (truth.acted[:, 1:] == truth.acted[:, :-1]).float().mean()
+    assert float(kept) == pytest.approx(0.7 + 0.3 / 7, abs=0.08)
+    for frame in range(5):
+        again = carry(images[:, frame], truth.acted[:40, frame, None], data.group)[:, 0]
+        assert torch.allclose(again, images[:, frame + 1], atol=1e-5)
+
+
 def test_turning_data_say_so_and_others_do_not():
     factors = ("rotation", *XY["factors"])
     assert OrbitSequences(shapes(), (4, 7, 7), factors).turning
@@ -136,6 +148,7 @@ def test_accumulated_frames_blur():
         ({"sequences_per_image": 0}, "1 sequence or more"),
         ({"elements": (0, 10)}, "from 0 to 9"),
         ({"elements": ()}, "one or more"),
+        ({"stay": 0.0}, "stay=0.0"),
         ({"fractions": (0.0, 0.0, 1.0), "test_images": shapes()}, "leave nothing"),
     ],
 )
