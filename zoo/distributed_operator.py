@@ -87,7 +87,7 @@ class DistributedOperator(nn.Module):
             stay: Probability that the chain keeps its element.
             operator: How the group acts on codes.
             latent_dim: Dimension D of the code. `shift` needs a multiple of the number of elements,
-                `stacked` of twice that, the others an even number.
+                `complex` and `stacked` of twice that, `disentangled` an even number.
             decoder_hidden_dim: Width of the decoder; 0 makes it linear, as published.
             image_scale: Standard deviation of pixels.
         """
@@ -179,12 +179,32 @@ class DistributedOperator(nn.Module):
     def image_likelihood(
         self, code: Float[Tensor, "*#batch latent"], pose: Int[Tensor, "*#batch time"]
     ) -> TorchDistribution:
-        """Return p(images | code, transformation), one event for all frames of a sequence."""
-        code = code.unsqueeze(-2)
-        first, others = self.decoder(code), self.decoder(self.operator(code, pose))
-        first = first.expand(*others.shape[:-4], *first.shape[-4:])
-        mean = torch.cat([first, others], -4)
+        """Return p(images | code, transformation), one event for all frames of a sequence.
+
+        Where frames are asked for at as many poses as there are elements, as when the element is
+        summed out, the whole orbit of a code is decoded once, and frames are looked up.
+        """
+        pose = torch.cat([torch.zeros_like(pose[..., :1]), pose], -1)
+        codes = code.shape[:-1].numel()
+        if pose.numel() <= codes * len(self.group):
+            mean = self.decoder(self.operator(code.unsqueeze(-2), pose))
+        else:
+            place = torch.arange(codes, device=pose.device).reshape(*code.shape[:-1], 1)
+            rows = place * len(self.group) + pose
+            mean = self.orbit(code).flatten(0, -4)[rows]
         return PixelNormal(mean, self.zero + self.config.image_scale).to_event(1)
+
+    def orbit(
+        self, code: Float[Tensor, "*batch latent"]
+    ) -> Float[Tensor, "*batch element channel height width"]:
+        """Return the mean image of a code that each element of the group has carried."""
+        if isinstance(self.decoder, LinearDecoder):
+            linear = self.decoder.linear
+            pixels = self.operator.products(code, linear.weight) + linear.bias
+            return pixels.unflatten(-1, self.config.image_shape)
+        element = self.operator.elements(code)
+        images: Tensor = self.decoder(self.operator(code.unsqueeze(-2), element))
+        return images
 
     def forward(
         self,

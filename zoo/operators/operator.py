@@ -29,6 +29,19 @@ class AbstractOperator(nn.Module, abc.ABC):
     ) -> Float[Tensor, "*batch latent"]:
         """Return psi(element) latent."""
 
+    def products(
+        self, latent: Float[Tensor, "*batch latent"], rows: Float[Tensor, "row latent"]
+    ) -> Float[Tensor, "*batch element row"]:
+        """Return `rows psi(k) latent` for every element k.
+
+        Operators with a Fourier form do so at the cost of a few elements, however many there are.
+        """
+        return self(latent.unsqueeze(-2), self.elements(latent)) @ rows.T
+
+    def elements(self, like: Tensor) -> Int[Tensor, " element"]:
+        """Return the number of each element, on the device of a tensor."""
+        return torch.arange(len(self.group), device=like.device)
+
     def correlation(
         self, first: Float[Tensor, "*#batch latent"], second: Float[Tensor, "*#batch latent"]
     ) -> Float[Tensor, "*batch element"]:
@@ -36,6 +49,5 @@ class AbstractOperator(nn.Module, abc.ABC):
 
         This is the cosine between the two. Operators with a Fourier form have a sharper answer.
         """
-        element = torch.arange(len(self.group), device=first.device)
-        carried = self(first.unsqueeze(-2), element)
+        carried = self(first.unsqueeze(-2), self.elements(first))
         return torch.cosine_similarity(carried, second.unsqueeze(-2), dim=-1)

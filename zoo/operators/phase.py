@@ -1,7 +1,6 @@
 """Operators that turn planes of the latent space: sums of chosen characters of a group."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from jaxtyping import Complex, Float, Int
@@ -9,11 +8,10 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..finite_group import FiniteGroup
+from .fourier import fourier_products, phase_correlation
 from .operator import AbstractOperator
 
-__all__ = ["PhaseOperator", "complex_operator", "disentangled_operator", "phase_correlation"]
-
-_SMALLEST = 1e-12  # magnitude below which a Fourier coefficient has no phase
+__all__ = ["PhaseOperator", "complex_operator", "disentangled_operator", "planes_of"]
 
 
 class PhaseOperator(AbstractOperator):
@@ -43,6 +41,8 @@ class PhaseOperator(AbstractOperator):
         self.whole = math.lcm(*group.orders)
         step = torch.tensor([self.whole // order for order in group.orders], device="cpu")
         turn = (group.steps @ (frequencies * step).T) % self.whole
+        copies = len(frequencies) // len(group)
+        self.regular = torch.equal(frequencies, group.steps.repeat_interleave(copies, 0))
         tables = {"turn": turn, "character": group.index(frequencies)}
         for name, table in tables.items():
             self.register_buffer(name, table.to(torch.get_default_device()), persistent=False)
@@ -61,6 +61,16 @@ class PhaseOperator(AbstractOperator):
         """Return each plane as a complex number."""
         return torch.view_as_complex(latent.unflatten(-1, (-1, 2)))
 
+    def products(
+        self, latent: Float[Tensor, "*batch latent"], rows: Float[Tensor, "row latent"]
+    ) -> Float[Tensor, "*batch element row"]:
+        """Return `rows psi(k) latent` for every element k."""
+        if not self.regular:
+            return super().products(latent, rows)
+        size = len(self.group)
+        first, second = (self.spectrum(z).unflatten(-1, (size, -1)) for z in (latent, rows))
+        return fourier_products(first, second, self.group.orders)
+
     def correlation(
         self, first: Float[Tensor, "*#batch latent"], second: Float[Tensor, "*#batch latent"]
     ) -> Float[Tensor, "*batch element"]:
@@ -70,41 +80,18 @@ class PhaseOperator(AbstractOperator):
         )
 
 
-def phase_correlation(
-    first: Complex[Tensor, "*#batch plane"],
-    second: Complex[Tensor, "*#batch plane"],
-    character: Int[Tensor, " plane"],
-    orders: Sequence[int],
-) -> Float[Tensor, "*batch element"]:
-    """Return the mean cosine of what is left of phases, for each element in between.
-
-    Sums over elements and frequencies are one Fourier transform over the group.
-
-    Args:
-        first: Fourier coefficients.
-        second: Those of something like the first, transformed.
-        character: Number of the frequency of each, as that of the element of the same steps.
-        orders: Of the group's factors.
-    """
-    cross = second * first.conj()
-    cross = cross / cross.abs().clamp_min(_SMALLEST)
-    count = math.prod(orders)
-    total = cross.new_zeros(*cross.shape[:-1], count).index_add(-1, character, cross)
-    axes = tuple(range(-len(orders), 0))
-    found = torch.fft.fftn(total.unflatten(-1, tuple(orders)), dim=axes).real
-    return found.flatten(-len(orders)) / len(character)
-
-
 def complex_operator(group: FiniteGroup, latent_dim: int) -> PhaseOperator:
-    """Return the Fourier form of the shift: planes take all frequencies of the group in turn.
+    """Return the Fourier form of the shift: all frequencies of the group, equally often.
 
     Args:
         group: A group in which order does not matter.
-        latent_dim: Even; if it is no multiple of twice the number of elements, some frequencies
-            have a plane less than others.
+        latent_dim: A multiple of twice the number of elements.
+
+    Raises:
+        ConfigError: It is not, or order matters in the group.
     """
-    planes = torch.arange(_planes(latent_dim), device="cpu")
-    return PhaseOperator(group, group.steps[planes % len(group)])
+    copies = planes_of(latent_dim, len(group)) // len(group)
+    return PhaseOperator(group, group.steps.repeat_interleave(copies, 0))
 
 
 def disentangled_operator(group: FiniteGroup, latent_dim: int) -> PhaseOperator:
@@ -115,16 +102,30 @@ def disentangled_operator(group: FiniteGroup, latent_dim: int) -> PhaseOperator:
     Args:
         group: A group in which order does not matter.
         latent_dim: Even, with a plane for each factor at least.
+
+    Raises:
+        ConfigError: It is not, or order matters in the group.
     """
     factors = len(group.orders)
-    planes = _planes(latent_dim, least=factors)
+    planes = planes_of(latent_dim, 1, least=factors)
     return PhaseOperator(group, torch.eye(planes, factors, dtype=torch.long, device="cpu"))
 
 
-def _planes(latent_dim: int, least: int = 1) -> int:
-    if latent_dim % 2 or latent_dim < 2 * least:
+def planes_of(latent_dim: int, multiple: int, *, least: int = 1) -> int:
+    """Return the number of planes of two coordinates.
+
+    Args:
+        latent_dim: Number of coordinates.
+        multiple: What the number of planes has to be a multiple of.
+        least: Least number of planes.
+
+    Raises:
+        ConfigError: The coordinates make no such planes; the message says which numbers do.
+    """
+    if latent_dim % (2 * multiple) or latent_dim < 2 * least:
+        near = max(1, round(latent_dim / (2 * multiple)), least) * 2 * multiple
         raise ConfigError(
-            f"Found latent_dim={latent_dim}, but the planes of this operator take two coordinates "
-            f"each: expected an even number, {2 * least} or more."
+            f"Found latent_dim={latent_dim}, but planes that turn by each frequency of the group "
+            f"equally often need a multiple of {2 * multiple}, such as {near}."
         )
     return latent_dim // 2

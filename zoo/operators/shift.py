@@ -6,8 +6,8 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..finite_group import FiniteGroup
+from .fourier import fourier_products, phase_correlation
 from .operator import AbstractOperator
-from .phase import phase_correlation
 
 __all__ = ["ShiftOperator"]
 
@@ -57,12 +57,20 @@ class ShiftOperator(AbstractOperator):
 
     def spectrum(
         self, latent: Float[Tensor, "*batch latent"]
-    ) -> Complex[Tensor, "*batch coefficient"]:
+    ) -> Complex[Tensor, "*batch character copy"]:
         """Return the Fourier transform over the blocks, in which psi(k) multiplies by phases."""
         orders = self.group.orders
         axes = tuple(range(-1 - len(orders), -1))
         blocks = latent.unflatten(-1, (*orders, -1))
-        return torch.fft.ifftn(blocks, dim=axes, norm="ortho").flatten(axes[0])
+        return torch.fft.ifftn(blocks, dim=axes, norm="ortho").flatten(axes[0], -2)
+
+    def products(
+        self, latent: Float[Tensor, "*batch latent"], rows: Float[Tensor, "row latent"]
+    ) -> Float[Tensor, "*batch element row"]:
+        """Return `rows psi(k) latent` for every element k."""
+        if self.group.turning:
+            return super().products(latent, rows)
+        return fourier_products(self.spectrum(latent), self.spectrum(rows), self.group.orders)
 
     def correlation(
         self, first: Float[Tensor, "*#batch latent"], second: Float[Tensor, "*#batch latent"]
@@ -73,6 +81,5 @@ class ShiftOperator(AbstractOperator):
         """
         if self.group.turning:
             return super().correlation(first, second)
-        return phase_correlation(
-            self.spectrum(first), self.spectrum(second), self.character, self.group.orders
-        )
+        one, other = self.spectrum(first).flatten(-2), self.spectrum(second).flatten(-2)
+        return phase_correlation(one, other, self.character, self.group.orders)

@@ -4,10 +4,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..errors import ConfigError
 from ..finite_group import FiniteGroup
 from .operator import AbstractOperator
-from .phase import PhaseOperator
+from .phase import PhaseOperator, planes_of
 
 __all__ = ["StackedOperator"]
 
@@ -32,14 +31,9 @@ class StackedOperator(AbstractOperator):
 
     def __init__(self, group: FiniteGroup, latent_dim: int) -> None:
         super().__init__(group, latent_dim)
-        count = len(group)
-        if latent_dim % (2 * count) or latent_dim < 2 * count:
-            raise ConfigError(
-                f"Found latent_dim={latent_dim} for stacked operators of {count} elements in all; "
-                f"expected a multiple of {2 * count}, two coordinates for each."
-            )
+        copies = planes_of(latent_dim, len(group)) // len(group)
         plain = FiniteGroup(group.orders)
-        frequencies = plain.steps.repeat(latent_dim // (2 * count), 1)
+        frequencies = plain.steps.repeat_interleave(copies, 0)
         only = torch.eye(len(group.orders), dtype=torch.long, device="cpu")
         self.parts = nn.ModuleList(PhaseOperator(plain, frequencies * row) for row in only)
         self.skew = nn.ParameterList(

@@ -96,8 +96,7 @@ def test_the_complex_form_is_the_fourier_transform_of_the_shift(group):
     def transformed(latent):
         blocks = torch.view_as_complex(latent.unflatten(-1, (*group.orders, copies, 2)))
         axes = tuple(range(1, 1 + len(group.orders)))
-        found = torch.fft.ifftn(blocks, dim=axes, norm="ortho").flatten(1, -2)
-        return torch.view_as_real(found.mT.flatten(1)).flatten(1)
+        return torch.view_as_real(torch.fft.ifftn(blocks, dim=axes, norm="ortho")).flatten(1)
 
     for element in range(count):
         k = torch.tensor(element)
@@ -143,6 +142,17 @@ def test_correlation_finds_the_element_that_acted(name, group):
     assert float(found.detach().min()) >= -1 - EXACT
 
 
+@pytest.mark.parametrize("copies", [1, 3])
+@EACH
+def test_products_with_all_elements_are_those_with_each(name, group, copies):
+    operator = make(name, group, copies)
+    latent = torch.randn(2, 5, operator.latent_dim, dtype=torch.float64)
+    rows = torch.randn(6, operator.latent_dim, dtype=torch.float64)
+    found = operator.products(latent, rows)
+    for k in range(len(group)):
+        assert distance(found[..., k, :], operator(latent, torch.tensor(k)) @ rows.T) < EXACT
+
+
 def test_codes_that_are_zero_have_a_correlation_and_a_gradient():
     for name in ("shift", "complex"):
         first = torch.zeros(2, 14, dtype=torch.float64, requires_grad=True)
@@ -157,8 +167,9 @@ def test_codes_that_are_zero_have_a_correlation_and_a_gradient():
     [
         ("shift", 10, "a multiple of 7, such as 7"),
         ("shift", 18, "such as 21"),
-        ("complex", 15, "an even number"),
-        ("disentangled", 0, "an even number, 2 or more"),
+        ("complex", 18, "a multiple of 14, such as 14"),
+        ("disentangled", 0, "a multiple of 2, such as 2"),
+        ("disentangled", 7, "a multiple of 2, such as 8"),
         ("stacked", 21, "a multiple of 14"),
     ],
 )
