@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .config import AbstractConfig
 from .data_checks import check_elements, check_sequences
 from .distributions import GroupWalk, OneOf, PixelNormal
+from .errors import DataError
 from .finite_group import FiniteGroup
 from .nets import ImageDecoder, LinearDecoder
 from .operators import (
@@ -229,6 +230,16 @@ class DistributedOperator(nn.Module):
             element = pyro.sample(TRANSFORMATION, prior, obs=known).argmax(-1)
             pose = self.poses(element, transitions)
             return pyro.sample(IMAGES, self.image_likelihood(code, pose), obs=images)
+
+    def check_split(self, split: object) -> None:
+        """Raise `DataError` if a split says that another group acts in it."""
+        group: FiniteGroup = getattr(split, "group", self.group)
+        if (group.orders, group.turning) != (self.group.orders, self.group.turning):
+            raise DataError(
+                f"Found data on which a group with orders {group.orders} acts"
+                f"{', turning' * group.turning}, but a model of {self.group.orders}"
+                f"{', turning' * self.group.turning}. Build it with `data.model_options`."
+            )
 
     def check_data(self, batch: Mapping[str, Tensor]) -> None:
         """Raise `DataError` unless these are sequences that the model can be fitted to."""

@@ -9,8 +9,10 @@ from torch.nn.functional import mse_loss
 
 import mutoscope.zoo.distributed_operator as module
 from mutoscope.guides import DistributedOperatorGuide
+from mutoscope.inference import fit
 from mutoscope.inference.elbo import Elbo
 from mutoscope.zoo import DistributedOperator, simulate
+from mutoscope.zoo.datasets import OrbitSequences, polygons
 from mutoscope.zoo.errors import ConfigError, DataError
 
 SHAPE = (1, 6, 6)
@@ -156,3 +158,10 @@ def test_under_markov_dynamics_elements_cannot_be_told_exactly():
         DistributedOperatorGuide(
             make(dynamics="markov"), DistributedOperatorGuide.Config(element="exact")
         )
+
+
+def test_data_on_which_another_group_acts_are_refused():
+    model = make(orders=(7,), latent_dim=14, image_shape=(1, 14, 14))
+    data = OrbitSequences(polygons(6, 14), (2,), ("translation_x",))
+    with pytest.raises(DataError, match=r"orders \(2,\) acts, but a model of \(7,\)"):
+        fit(model, DistributedOperatorGuide(model), data, max_steps=1, progress=False)
