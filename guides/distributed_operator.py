@@ -68,7 +68,7 @@ class DistributedOperatorGuide(nn.Module):
         config.require(not markov or config.element == "correlation", "element", _ALONE)
         object.__setattr__(self, "model", model)  # whose parameters are not the guide's
         hidden = [config.hidden_dim] * (config.hidden_dim > 0)
-        pixels, latent = math.prod(model.config.image_shape), model.config.latent_dim
+        pixels, latent = math.prod(model.config.image_shape), model.latent_dim
         self.encoder = mlp([pixels, *hidden, latent])
         self.log_scale = nn.Parameter(torch.full([latent], math.log(_INITIAL_SCALE)))
 

@@ -22,6 +22,8 @@ class DataOptions(AbstractConfig):
         steps: Numbers of steps after which each of `transforms` is back, separated by commas, such
             as 10 for a rotation by 36 degrees. In each sequence one such transformation, or one
             for each factor together, acts between any two frames. None lets speeds vary.
+        stay: Probability that what acts goes on acting; with `steps` only. Below 1, suits
+            `--model.dynamics markov`.
         labelled: Whether the model is told which one acts; with `steps` only.
         sequences_per_image: Number of sequences made from each image. None makes 4 of each of the
             few digits and 1 of others; with `steps`, all pairs of start and transformation up
@@ -35,6 +37,7 @@ class DataOptions(AbstractConfig):
     transforms: str | None = None
     length: int | None = None
     steps: str | None = None
+    stay: float = 1.0
     labelled: bool = False
     sequences_per_image: int | None = None
     signed: bool = False
@@ -46,6 +49,7 @@ class DataOptions(AbstractConfig):
         whole = all(word.strip().isdecimal() for word in words)
         self.require(whole, "steps", "whole numbers separated by commas, or None")
         self.require(self.steps is not None or not self.labelled, "labelled", "False without steps")
+        self.require(0 < self.stay <= 1, "stay", "above 0 and at most 1")
 
     def open(self, *, seed: int) -> Any:  # noqa: ANN401 - any data set of image sequences
         """Return the data set.
@@ -64,6 +68,7 @@ class DataOptions(AbstractConfig):
                 length=2 if self.length is None else self.length,
                 sequences_per_image=self.sequences_per_image,
                 labelled=self.labelled,
+                stay=self.stay,
                 limit=self.limit,
                 seed=seed,
             )

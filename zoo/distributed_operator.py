@@ -34,6 +34,7 @@ SEQUENCE = "sequence"
 CODE = "code"
 TRANSFORMATION = "transformation"
 IMAGES = "images"
+_LATENT_DIM = 500  # about which codes are made, where nobody says
 _MAKE = {
     "shift": ShiftOperator,
     "complex": complex_operator,
@@ -58,8 +59,8 @@ class DistributedOperator(nn.Module):
     psi is a representation of G: an invertible linear map of the whole code for each element, see
     `mutoscope.zoo.operators`. `shift` is the regular representation, `complex` its Fourier form,
     `stacked` composes an operator for each factor of G, and `disentangled` turns a plane for each
-    factor and leaves all else alone: the usual idea of disentanglement, which cannot work where
-    pictures are distorted, since it lacks most of the characters of G.
+    factor and leaves all else alone: the usual idea of disentanglement, which cannot carry
+    pictures, since it lacks most of the characters of G.
 
     Where nobody says which element acted, it is summed out exactly. It is then identified up to an
     automorphism of G at best: with K turns, k and u k (u prime to K) explain the data alike. Say
@@ -88,7 +89,8 @@ class DistributedOperator(nn.Module):
             stay: Probability that the chain keeps its element.
             operator: How the group acts on codes.
             latent_dim: Dimension D of the code. `shift` needs a multiple of the number of elements,
-                `complex` and `stacked` of twice that, `disentangled` an even number.
+                `complex` and `stacked` of twice that, `disentangled` an even number. None takes
+                what suits all and is nearest 500.
             decoder_hidden_dim: Width of the decoder; 0 makes it linear, as published.
             image_scale: Standard deviation of pixels.
         """
@@ -101,7 +103,7 @@ class DistributedOperator(nn.Module):
         dynamics: Literal["constant", "markov"] = "constant"
         stay: float = 0.9
         operator: Literal["shift", "complex", "stacked", "disentangled"] = "shift"
-        latent_dim: int = 500
+        latent_dim: int | None = None
         decoder_hidden_dim: int = 0
         image_scale: float = 0.02
 
@@ -109,7 +111,8 @@ class DistributedOperator(nn.Module):
             """Refuse sizes below one, and what makes no group."""
             self.require(all(n >= 1 for n in self.image_shape), "image_shape", "positive sizes")
             self.require(self.length >= 2, "length", "at least 2 frames")
-            self.require(self.latent_dim >= 1, "latent_dim", "at least 1")
+            dim = self.latent_dim
+            self.require(dim is None or dim >= 1, "latent_dim", "at least 1, or None")
             self.require(self.decoder_hidden_dim >= 0, "decoder_hidden_dim", "zero or positive")
             self.require(0 < self.stay < 1, "stay", "strictly between 0 and 1")
             self.require(self.image_scale > 0, "image_scale", "positive")
@@ -123,8 +126,10 @@ class DistributedOperator(nn.Module):
         super().__init__()
         self.config = config
         self.group = config.group()
-        self.operator: AbstractOperator = _MAKE[config.operator](self.group, config.latent_dim)
-        sizes = config.latent_dim, config.image_shape
+        unit = 2 * len(self.group)
+        self.latent_dim: int = config.latent_dim or unit * max(1, round(_LATENT_DIM / unit))
+        self.operator: AbstractOperator = _MAKE[config.operator](self.group, self.latent_dim)
+        sizes = self.latent_dim, config.image_shape
         self.decoder = (
             ImageDecoder(*sizes, config.decoder_hidden_dim)
             if config.decoder_hidden_dim
@@ -155,7 +160,7 @@ class DistributedOperator(nn.Module):
     def code_prior(self) -> TorchDistribution:
         """Return p(code)."""
         one = torch.ones_like(self.zero)
-        return Normal(self.zero, one).expand([self.config.latent_dim]).to_event(1)
+        return Normal(self.zero, one).expand([self.latent_dim]).to_event(1)
 
     def transformation_prior(self, transitions: int) -> TorchDistribution:
         """Return p(transformation), with a 1 for the element that acts."""

@@ -155,6 +155,7 @@ def open_orbits(
     length: int = 2,
     sequences_per_image: int | None = None,
     labelled: bool = False,
+    stay: float = 1.0,
     limit: int | None = None,
     seed: int = 0,
 ) -> OrbitSequences:
@@ -170,6 +171,7 @@ def open_orbits(
         length: Number of frames.
         sequences_per_image: Sequences of each image.
         labelled: Whether models are told which element acts.
+        stay: Probability that the same element acts again.
         limit: Use so many images, evenly spaced, of each published part.
         seed: Seed of the split, the starts and the elements.
 
@@ -190,6 +192,7 @@ def open_orbits(
         length=length,
         seed=seed,
         labelled=labelled,
+        stay=stay,
         sequences_per_image=sequences_per_image,
         test_images=None if test is None else test.spaced(limit),
     )
