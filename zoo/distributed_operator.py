@@ -192,7 +192,8 @@ class DistributedOperator(nn.Module):
         """
         pose = torch.cat([torch.zeros_like(pose[..., :1]), pose], -1)
         codes = code.shape[:-1].numel()
-        if pose.numel() <= codes * len(self.group):
+        asked = torch.broadcast_shapes((*code.shape[:-1], 1), pose.shape).numel()
+        if asked <= codes * len(self.group):
             mean = self.decoder(self.operator(code.unsqueeze(-2), pose))
         else:
             place = torch.arange(codes, device=pose.device).reshape(*code.shape[:-1], 1)
