@@ -7,7 +7,9 @@ from .idx import read_idx
 from .images import Images
 from .mnist import fashion_mnist, mnist
 from .motion import FACTORS, Factor, Motion, Trajectories
-from .orbits import OrbitSequences, OrbitSplit, OrbitTruth, carry, pairs_of
+from .orbit_split import OrbitSplit, OrbitTruth, carry
+from .orbits import OrbitSequences
+from .pairs import pairs_of
 from .polygons import polygons, square
 from .render import render_accumulated, render_once
 from .sequences import ImageSequences, SequenceSplit

@@ -157,6 +157,15 @@ def test_wrong_options_are_named(options, said):
         OrbitSequences(shapes(), **options)
 
 
+@pytest.mark.parametrize(
+    ("orders", "factors"),
+    [((10, 7, 7), ("rotation", *XY["factors"])), ((4, 7), ("rotation", "translation_x"))],
+)
+def test_turns_that_carry_no_steps_into_steps_are_refused(orders, factors):
+    with pytest.raises(ConfigError, match="turns by right angles"):
+        OrbitSequences(shapes(), orders, factors)
+
+
 def test_orders_that_make_no_group_are_refused():
     with pytest.raises(ConfigError, match="moves nothing"):
         OrbitSequences(shapes(), (1,))
