@@ -155,7 +155,7 @@ ENTRIES = (
             "max_steps": 2000,
             "batch_size": 32,
             "learning_rate": 3e-3,  # so fast that a race of restarts is decided early
-            "restarts": 5,
+            "restarts": 8,
         },
         citations=(Citation("bouchacourt2021addressing"),),
         example=orbits,
