@@ -119,7 +119,7 @@ class DistributedOperatorGuide(nn.Module):
     def forward(
         self,
         images: Float[Tensor, "*batch frame channel height width"],
-        transformation: Int[Tensor, " batch"] | None = None,
+        transformation: Int[Tensor, "batch *time"] | None = None,
         *,
         size: int | None = None,
     ) -> None:
