@@ -43,7 +43,7 @@ from mutoscope.zoo import DistributedOperator
 from mutoscope.zoo.datasets import FirstOf, OrbitSequences, polygons
 
 SMOKE = bool(os.environ.get("MUTOSCOPE_SMOKE"))
-SHAPES, STEPS = (60, 40) if SMOKE else (2000, 3000)
+SHAPES, STEPS = (100, 40) if SMOKE else (2000, 3000)
 
 # %% [markdown]
 # ## A group, and pictures that it acts on
