@@ -2,12 +2,14 @@
 
 from .additive_decoder import AdditiveDecoderGuide
 from .baselines import VariationalAutoencoderGuide
+from .distributed_operator import DistributedOperatorGuide
 from .registry import ENTRIES, Entry, entry_of
 from .sparse_transformation import SparseTransformationGuide
 
 __all__ = [
     "ENTRIES",
     "AdditiveDecoderGuide",
+    "DistributedOperatorGuide",
     "Entry",
     "SparseTransformationGuide",
     "VariationalAutoencoderGuide",

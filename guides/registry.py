@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from ..zoo.additive_decoder import AdditiveDecoder
 from ..zoo.baselines import VariationalAutoencoder
 from ..zoo.config import AbstractConfig
+from ..zoo.distributed_operator import DistributedOperator
 from ..zoo.errors import ConfigError
 from ..zoo.plugins import Plugin, find_plugin, plugins
 from ..zoo.sparse_transformation import SparseTransformation
 from .additive_decoder import AdditiveDecoderGuide
 from .baselines import VariationalAutoencoderGuide
+from .distributed_operator import DistributedOperatorGuide
 from .sparse_transformation import SparseTransformationGuide
 
 __all__ = [
@@ -53,6 +55,14 @@ def image_sequences() -> Example:
     return Example({"images": images}, model={"image_shape": (1, 6, 6), "length": 4})
 
 
+def orbits() -> Example:
+    """Return five pairs of random images, for models of a finite group."""
+    images = torch.rand(5, 2, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    return Example(
+        {"images": images}, model={"image_shape": (1, 6, 6), "orders": (4,), "latent_dim": 16}
+    )
+
+
 @dataclass(frozen=True)
 class Citation:
     """A work that a model builds on.
@@ -77,6 +87,7 @@ class Entry:
         summary: One line for listings.
         baseline: Name of the model that it is compared with, if there is one.
         shared: Fields of the configuration that the baseline takes over.
+        defaults: Options of data and training that suit it, where the command line gives none.
         citations: Works that it builds on.
         example: Makes what the contract tests run.
     """
@@ -87,6 +98,7 @@ class Entry:
     summary: str
     baseline: str | None = None
     shared: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     citations: tuple[Citation, ...] = ()
     example: Callable[[], Example] = image_sequences
 
@@ -140,6 +152,22 @@ ENTRIES = (
         AdditiveDecoderGuide,
         "additive decoders",
         citations=(Citation("lachapelle2023additive"),),
+    ),
+    Entry(
+        "operator",
+        DistributedOperator,
+        DistributedOperatorGuide,
+        "distributed operators",
+        baseline="vae",
+        defaults={
+            "steps": "10",
+            "max_steps": 2000,
+            "batch_size": 32,
+            "learning_rate": 3e-3,  # so fast that a race of restarts is decided early
+            "restarts": 8,
+        },
+        citations=(Citation("bouchacourt2021addressing"),),
+        example=orbits,
     ),
     Entry(
         "vae",

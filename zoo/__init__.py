@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .additive_decoder import AdditiveDecoder
     from .baselines import VariationalAutoencoder
+    from .distributed_operator import DistributedOperator
     from .simulation import simulate
     from .sparse_transformation import SparseTransformation
 
-__all__ = ["AdditiveDecoder", "SparseTransformation", "VariationalAutoencoder", "simulate"]
+__all__ = [
+    "AdditiveDecoder",
+    "DistributedOperator",
+    "SparseTransformation",
+    "VariationalAutoencoder",
+    "simulate",
+]
 
 _HOMES = {
     "AdditiveDecoder": "additive_decoder",
+    "DistributedOperator": "distributed_operator",
     "SparseTransformation": "sparse_transformation",
     "VariationalAutoencoder": "baselines",
     "simulate": "simulation",

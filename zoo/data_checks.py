@@ -1,13 +1,14 @@
 """Checks of observed data that models of images share."""
 
-from collections.abc import Mapping, Set
+import math
+from collections.abc import Mapping, Sequence, Set
 
 import torch
 from torch import Tensor
 
 from .errors import DataError
 
-__all__ = ["check_fields", "check_sequences"]
+__all__ = ["check_elements", "check_fields", "check_sequences"]
 
 
 def check_sequences(
@@ -81,4 +82,29 @@ def check_fields(field: Tensor, count: int, num_fields: int) -> None:
         raise DataError(
             f"Found `field` of type {field.dtype} and shape {tuple(field.shape)}; expected an "
             f"int64 from 0 to {num_fields - 1} for each of {count} sequences."
+        )
+
+
+def check_elements(element: Tensor, shape: tuple[int, ...], orders: Sequence[int]) -> None:
+    """Refuse labels that do not say which element of a group acts in each sequence.
+
+    Args:
+        element: The labels.
+        shape: The shape that they should have, that of sequences first.
+        orders: Of the group's factors.
+
+    Raises:
+        DataError: The type, the shape or the range is wrong.
+    """
+    size = math.prod(orders)
+    if element.dtype != torch.int64 or tuple(element.shape) != shape:
+        raise DataError(
+            f"Found `transformation` of type {element.dtype} and shape {tuple(element.shape)}; "
+            f"expected numbers of elements, int64, of shape {shape}."
+        )
+    if bool(((element < 0) | (element >= size)).any()):
+        raise DataError(
+            f"Found elements from {int(element.min())} to {int(element.max())}, but the model's "
+            f"group, with orders {tuple(orders)}, has 0 to {size - 1}. Build the model with the "
+            "orders of the data."
         )

@@ -3,21 +3,27 @@
 from .activity import active_fields, distinct_fields, field_usage
 from .blocks import BlockMatching, match_blocks
 from .bounds import Bounds, elbo_and_iwae, importance_log_weights
+from .defect import TopologicalDefect, topological_defect
+from .elements import ElementAccuracy, element_accuracy
 from .equivariance import EquivarianceError, equivariance_error
 from .matching import Matching, match_fields, sparse_mean
 
 __all__ = [
     "BlockMatching",
     "Bounds",
+    "ElementAccuracy",
     "EquivarianceError",
     "Matching",
+    "TopologicalDefect",
     "active_fields",
     "distinct_fields",
     "elbo_and_iwae",
+    "element_accuracy",
     "equivariance_error",
     "field_usage",
     "importance_log_weights",
     "match_blocks",
     "match_fields",
     "sparse_mean",
+    "topological_defect",
 ]

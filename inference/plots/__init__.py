@@ -2,11 +2,14 @@
 
 from .activity import plot_activity
 from .calibration import plot_calibration
+from .confusion import plot_confusion
 from .correlation import plot_correlation
 from .coverage import plot_coverage
+from .defect import plot_defect
 from .forest import plot_forest
 from .frames import plot_frames
 from .khat import plot_khat
+from .orbit import plot_orbit
 from .pairs import plot_pairs
 from .speeds import plot_speeds
 from .training import plot_training
@@ -15,11 +18,14 @@ from .traversals import plot_traversals
 __all__ = [
     "plot_activity",
     "plot_calibration",
+    "plot_confusion",
     "plot_correlation",
     "plot_coverage",
+    "plot_defect",
     "plot_forest",
     "plot_frames",
     "plot_khat",
+    "plot_orbit",
     "plot_pairs",
     "plot_speeds",
     "plot_training",
