@@ -29,7 +29,7 @@ clean:
 # ArviZ 1.x needs Python 3.12; on 3.11 its side of the adapter is tested without torch.
 $(VENV)-arviz1/.installed:
 	python3.12 -m venv $(VENV)-arviz1
-	$(VENV)-arviz1/bin/pip install --quiet "arviz>=1,<2" h5netcdf h5py matplotlib
+	$(VENV)-arviz1/bin/pip install --quiet "arviz>=1,<2" h5netcdf h5py matplotlib "zarr>=3"
 	touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -1,6 +1,6 @@
 """What memory a posterior takes that is streamed to disk, beside that of the model itself.
 
-    python benchmarks/posterior_memory.py [--data 10000] [--draws 200]
+    python benchmarks/posterior_memory.py [--data 10000] [--draws 200] [--zarr]
 
 Sparse speeds of four fields over eight times, measured with noise. A process of its own builds the
 pair and its data, draws once for a batch, and notes the peak of its memory; then it streams all
@@ -63,8 +63,8 @@ class Guide(nn.Module):
             pyro.sample("speed", Independent(SpikeAndSlab(logits, LogNormal(location, 0.2)), 1))
 
 
-def measure(data: int, draws: int) -> dict[str, float]:
-    """Stream a posterior to a file that is deleted again, and return what that took."""
+def measure(data: int, draws: int, name: str) -> dict[str, float]:
+    """Stream a posterior to a file or folder that is deleted again, and return what that took."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     run = Run(Model(), Guide())
@@ -72,9 +72,10 @@ def measure(data: int, draws: int) -> dict[str, float]:
     run.posterior({"seen": seen[:256]}, draws=1)
     before = peak()
     with tempfile.TemporaryDirectory() as folder:
-        path, start = Path(folder) / "posterior.nc", time.perf_counter()
+        path, start = Path(folder) / name, time.perf_counter()
         run.posterior({"seen": seen}, draws=draws, out=path)
-        seconds, size = time.perf_counter() - start, path.stat().st_size
+        seconds = time.perf_counter() - start
+        size = sum(part.stat().st_size for part in (path, *path.rglob("*")) if part.is_file())
     return {
         "file": round(size / 1e6),
         "memory before": round(before / 1e6),
@@ -92,9 +93,11 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--data", type=int, default=10_000, help="number of sequences")
     options.add_argument("--draws", type=int, default=200, help="number of draws of each")
+    options.add_argument("--zarr", action="store_true", help="to a Zarr folder, not netCDF")
     chosen = options.parse_args()
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        print(json.dumps(pool.apply(measure, (chosen.data, chosen.draws))))
+        name = f"posterior.{'zarr' if chosen.zarr else 'nc'}"
+        print(json.dumps(pool.apply(measure, (chosen.data, chosen.draws, name))))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """Amortized guides q(z | x)."""
 
+from .additive_decoder import AdditiveDecoderGuide
 from .baselines import VariationalAutoencoderGuide
+from .distributed_operator import DistributedOperatorGuide
 from .entropy_ordered_flow import EntropyOrderedFlowGuide, FlowCoreGuide
 from .registry import ENTRIES, Entry, entry_of
 from .sparse_transformation import SparseTransformationGuide
 
 __all__ = [
     "ENTRIES",
+    "AdditiveDecoderGuide",
+    "DistributedOperatorGuide",
     "EntropyOrderedFlowGuide",
     "Entry",
     "FlowCoreGuide",

@@ -8,13 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..zoo.additive_decoder import AdditiveDecoder
 from ..zoo.baselines import VariationalAutoencoder
 from ..zoo.config import AbstractConfig
+from ..zoo.distributed_operator import DistributedOperator
 from ..zoo.entropy_ordered_flow import EntropyOrderedFlow
 from ..zoo.errors import ConfigError
 from ..zoo.plugins import Plugin, find_plugin, plugins
 from ..zoo.sparse_transformation import SparseTransformation
+from .additive_decoder import AdditiveDecoderGuide
 from .baselines import VariationalAutoencoderGuide
+from .distributed_operator import DistributedOperatorGuide
 from .entropy_ordered_flow import EntropyOrderedFlowGuide
 from .sparse_transformation import SparseTransformationGuide
 
@@ -60,6 +64,14 @@ def small_images() -> Example:
     return Example({"x": x}, model=sizes)
 
 
+def orbits() -> Example:
+    """Return five pairs of random images, for models of a finite group."""
+    images = torch.rand(5, 2, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    return Example(
+        {"images": images}, model={"image_shape": (1, 6, 6), "orders": (4,), "latent_dim": 16}
+    )
+
+
 @dataclass(frozen=True)
 class Citation:
     """A work that a model builds on.
@@ -85,6 +97,7 @@ class Entry:
         baseline: Name of the model that it is compared with, if there is one.
         shared: Fields of the configuration that the baseline takes over.
         stills: Whether it reads single images, called `x`, and not sequences called `images`.
+        defaults: Options of data and training that suit it, where the command line gives none.
         citations: Works that it builds on.
         example: Makes what the contract tests run.
     """
@@ -96,6 +109,7 @@ class Entry:
     baseline: str | None = None
     shared: tuple[str, ...] = ()
     stills: bool = False
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     citations: tuple[Citation, ...] = ()
     example: Callable[[], Example] = image_sequences
 
@@ -156,6 +170,29 @@ ENTRIES = (
             Citation("durkan2019neural", lambda model, guide: model.coupling == "spline"),
         ),
         example=small_images,
+    ),
+    Entry(
+        "additive",
+        AdditiveDecoder,
+        AdditiveDecoderGuide,
+        "additive decoders",
+        citations=(Citation("lachapelle2023additive"),),
+    ),
+    Entry(
+        "operator",
+        DistributedOperator,
+        DistributedOperatorGuide,
+        "distributed operators",
+        baseline="vae",
+        defaults={
+            "steps": "10",
+            "max_steps": 2000,
+            "batch_size": 32,
+            "learning_rate": 3e-3,  # so fast that a race of restarts is decided early
+            "restarts": 8,
+        },
+        citations=(Citation("bouchacourt2021addressing"),),
+        example=orbits,
     ),
     Entry(
         "vae",

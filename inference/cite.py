@@ -37,6 +37,7 @@ DATA = {
     "mpi3d": ("gondal2019transfer",),
     "moving_mnist": ("srivastava2015unsupervised", "lecun1998gradient"),
     "two_dsprites": ("matthey2017dsprites",),
+    "polygons": ("bouchacourt2021addressing",),
 }
 
 

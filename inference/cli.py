@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,7 @@ def _wanted(words: Sequence[str]) -> dict[str, Entry]:
 def _add_models(parser: Any, command: str, entries: Mapping[str, Entry]) -> None:  # noqa: ANN401 - jsonargparse carries no types
     """Add a subcommand for each model, with all options that the command takes."""
     from .data_options import DataOptions
+    from .job import OF_DATA
     from .options import FitOptions
     from .parser import Parser
 
@@ -142,8 +144,11 @@ def _add_models(parser: Any, command: str, entries: Mapping[str, Entry]) -> None
         if command == "fit":
             _add_output(one)
             one.add_class_arguments(FitOptions)
-        one.add_class_arguments(entry.model.Config, "model", skip={"image_shape", "length"})
+        one.add_class_arguments(entry.model.Config, "model", skip=set(OF_DATA))
         one.add_class_arguments(entry.guide.Config, "guide")
+        kinds = (DataOptions, FitOptions) if command == "fit" else (DataOptions,)
+        known = {option.name for kind in kinds for option in fields(kind)}
+        one.set_defaults({k: x for k, x in entry.defaults.items() if k in known})
         models.add_subcommand(name, one, help=entry.summary)
 
 

@@ -90,18 +90,16 @@ def resume(folder: str, *, quiet: bool = False) -> None:
 
 
 def posterior(folder: str, *, draws: int = 200, seed: int = 0, out: str | None = None) -> None:
-    """Draw the posterior of held-out data, and write it as netCDF.
+    """Draw the posterior of held-out data, and write it as netCDF or Zarr.
 
     Args:
         folder: Folder of the run.
         draws: Number of draws of each datum.
         seed: Of the draws.
-        out: File to write; None takes `posterior.nc` in the folder.
+        out: File (.nc) or folder (.zarr) to write; None takes `posterior.nc` in the run's folder.
     """
     _check_seed(seed)
     path = Path(folder) / "posterior.nc" if out is None else Path(out)
-    if path.is_dir():
-        raise ConfigError(f"--out {path} is a folder. Name a file, such as posterior.nc in it.")
     run, split = _run_and_data(folder)
     idata = run.posterior(split, draws=draws, seed=seed, out=path)
     console = _console()
@@ -117,7 +115,8 @@ def check(
     data: int = 64,
     draws: int = 500,
     simulations: int = 300,
-    refine: int = 200,
+    refine: int = 400,
+    reference: int = 0,
     seed: int = 0,
 ) -> None:
     """Say how far the posterior of a run can be trusted, and why; leave a page with pictures.
@@ -128,13 +127,16 @@ def check(
         draws: Number of draws of each.
         simulations: Number of data that calibration simulates; 0 leaves it out.
         refine: Number of steps of refinement that are tried where the guide is not enough.
+        reference: Number of data for which Markov chains are run, too.
         seed: Of the draws.
     """
     from .checking import Budget
     from .checking import check as checked
 
     _check_seed(seed)
-    budget = Budget(data=data, draws=draws, simulations=simulations, refine=refine)
+    budget = Budget(
+        data=data, draws=draws, simulations=simulations, refine=refine, reference=reference
+    )
     run, split = _run_and_data(folder)
     report = checked(run, split, budget=budget, seed=seed)
     page = Path(folder) / "check.html"

@@ -20,8 +20,15 @@ class DataOptions(AbstractConfig):
         transforms: What moves the images, separated by commas: rotation, scale, hue, translation_x,
             translation_y, brightness. None takes those that suit the data.
         length: Number of frames of a sequence. None takes what suits the data.
+        steps: Numbers of steps after which each of `transforms` is back, separated by commas, such
+            as 10 for a rotation by 36 degrees. In each sequence one such transformation, or one
+            for each factor together, acts between any two frames. None lets speeds vary.
+        stay: Probability that what acts goes on acting; with `steps` only. Below 1, suits
+            `--model.dynamics markov`.
+        labelled: Whether the model is told which one acts; with `steps` only.
         sequences_per_image: Number of sequences made from each image. None makes 4 of each of the
-            few digits and 1 of others.
+            few digits and 1 of others; with `steps`, all pairs of start and transformation up
+            to 100.
         signed: Whether motion goes both ways.
         limit: Use at most this many images.
     """
@@ -30,9 +37,20 @@ class DataOptions(AbstractConfig):
     data_dir: str | None = None
     transforms: str | None = None
     length: int | None = None
+    steps: str | None = None
+    stay: float = 1.0
+    labelled: bool = False
     sequences_per_image: int | None = None
     signed: bool = False
     limit: int | None = None
+
+    def check(self) -> None:
+        """Refuse steps that are no whole numbers, and what does not go together."""
+        words = [] if self.steps is None else self.steps.split(",")
+        whole = all(word.strip().isdecimal() for word in words)
+        self.require(whole, "steps", "whole numbers separated by commas, or None")
+        self.require(self.steps is not None or not self.labelled, "labelled", "False without steps")
+        self.require(0 < self.stay <= 1, "stay", "above 0 and at most 1")
 
     def open(self, *, seed: int, stills: bool = False) -> Any:  # noqa: ANN401 - any data set
         """Return the data set.
@@ -47,7 +65,21 @@ class DataOptions(AbstractConfig):
         """
         if stills:
             return self._open_stills(seed)
-        from ..zoo.datasets import open_data
+        from ..zoo.datasets import open_data, open_orbits
+
+        if self.steps is not None:
+            return open_orbits(
+                self.data,
+                self.data_dir,
+                orders=[int(word) for word in self.steps.split(",")],
+                factors=(self.transforms or "rotation").split(","),
+                length=2 if self.length is None else self.length,
+                sequences_per_image=self.sequences_per_image,
+                labelled=self.labelled,
+                stay=self.stay,
+                limit=self.limit,
+                seed=seed,
+            )
 
         sequences = self.sequences_per_image
         if sequences is None and self.data == "digits":

@@ -110,7 +110,8 @@ class Elbo(nn.Module):
             if is_latent(site):
                 kl[name] = _divergence(name, drawn, site) / count
             elif is_observed(site):
-                log_prob = site["fn"].log_prob(site["value"])
+                parts = 0 if proposals is None else proposals[1].parts
+                log_prob = _in_parts(name, site["fn"], parts).log_prob(site["value"])
                 if proposals is not None:
                     log_prob = proposals[1].combine(log_prob)
                 likelihood[name] = _total(log_prob, site) / count
@@ -218,6 +219,18 @@ def _proposals(drawn: Mapping[str, Any]) -> tuple[str, Any] | None:
     if len(found) > 1:
         raise ConfigError(f"Only one site may have proposals, found {', '.join(found)}.")
     return next(iter(found.items()), None)
+
+
+def _in_parts(name: str, distribution: Any, axes: int) -> Any:  # noqa: ANN401
+    """Return an observed distribution with so many of its event axes not summed."""
+    for _ in range(axes):
+        if getattr(distribution, "reinterpreted_batch_ndims", None) != 1:
+            raise ConfigError(
+                f"Site {name!r} is weighed part by part, but its {type(distribution).__name__} is "
+                "one whole. Write `.to_event(1)` last, for the axis of the parts, in the model."
+            )
+        distribution = distribution.base_dist
+    return distribution
 
 
 def _with_proposals(trace: Any, drawn: Mapping[str, Any], proposals: Any) -> Any:  # noqa: ANN401

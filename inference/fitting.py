@@ -77,7 +77,7 @@ def fit(
     Raises:
         ConfigError: An option is unknown or out of range, or model and guide do not fit.
         DataError: The data are empty, hold values that are not finite, or are not what the model
-            takes (its `check_data`).
+            takes (its `check_data`, of tensors, and `check_split`, of what else is known).
         TrainingError: Something stopped being finite; the message says what, and where.
         TransportDiverged: Points ran off; the message names the step.
         RunError: The folder holds a run already, or cannot be written to.
@@ -233,6 +233,8 @@ class _Task:
 
     def _splits(self, data: Any) -> tuple[Split, Split | None]:  # noqa: ANN401 - see `fit`
         train, held_out = splits_of(data)
+        if check_split := getattr(self.model, "check_split", None):
+            check_split(train)
         train = as_split(train)
         held_out = as_split(held_out) if held_out is not None and count_of(held_out) else None
         for split in (train, held_out):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ from .options import FitOptions
 from .processes import leads
 from .run import Run, read_run
 
-__all__ = ["Job", "build", "check_entry"]
+__all__ = ["OF_DATA", "Job", "build", "check_entry"]
+
+# Fields of a model's configuration that data decide, where they know them.
+OF_DATA = ("image_shape", "length", "orders", "factors", "turning")
 
 _BASELINE_STEPS = 1500
 _REPORT = "report.json"
@@ -36,7 +39,7 @@ def build(
 
     Args:
         entry: Which model.
-        data: Gives the shape of images and the length of sequences.
+        data: Gives the shape of images, the length of sequences and the group that acts, if any.
         model: Further fields of the model's configuration.
         guide: Fields of the guide's configuration.
         seed: Of the initial parameters.
@@ -44,8 +47,7 @@ def build(
     Raises:
         ConfigError: A field is unknown or out of range.
     """
-    known = ("image_shape", "length")
-    shape = {name: getattr(data, name) for name in known if hasattr(data, name)}
+    shape = {name: getattr(data, name) for name in OF_DATA if hasattr(data, name)}
     shape = {name: value for name, value in shape.items() if name in _names(entry.model.Config)}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -188,21 +190,22 @@ class Job:
             console.print(findings.table("held-out images"))
             console.print(f"Pictures: {folder / 'figures'}   codes: {folder / 'posterior.nc'}")
             return
-        baseline = self._train_baseline(data, quiet=quiet)
+        baseline = self._train_baseline(len(data.train), quiet=quiet)
         findings = report(
             run, data, folder, baseline=baseline, draws=self.draws, progress=not quiet
         )
         console.print(findings.table())
         console.print(f"Pictures: {folder / 'figures'}   posterior: {folder / 'posterior.nc'}")
 
-    def _train_baseline(self, data: Any, *, quiet: bool) -> Run | None:  # noqa: ANN401
+    def _train_baseline(self, count: int, *, quiet: bool) -> Run | None:
         entry = Entry.named(self.entry)
         if entry.baseline is None or not self.baseline:
             return None
-        steps = min(_BASELINE_STEPS, self.options.steps(len(data.train)))
+        steps = min(_BASELINE_STEPS, self.options.steps(count))
         plain = {"batch_size": self.options.batch_size, "seed": self.options.seed}
         options = FitOptions.from_dict(plain | {"max_steps": steps})
         sizes = {name: value for name, value in self.model.items() if name in entry.shared}
+        data = replace(self.data, labelled=False).open(seed=options.seed)
         pair = build(Entry.named(entry.baseline), data, sizes, {}, seed=options.seed)
         return fit(*pair, data, options=options, progress=not quiet)
 

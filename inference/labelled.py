@@ -67,22 +67,20 @@ def to_arviz(
         tree: Any = xarray.DataTree.from_dict(datasets)
         tree.attrs.update(attributes or {})
         return tree
-    import arviz
-
-    whole: Any = arviz.InferenceData
-    return whole(attrs=dict(attributes or {}), **datasets)
+    return _inference_data(datasets, attributes or {})
 
 
 def open_arviz(path: Path) -> arviz.InferenceData:
-    """Return what a netCDF file holds; arrays are read when they are looked at."""
+    """Return what a netCDF file or a Zarr folder holds; arrays are read when they are looked at."""
+    import xarray
+
+    zarr = path.suffix == ".zarr"
+    options: Any = {"engine": "zarr", "consolidated": False} if zarr else {"engine": "h5netcdf"}
+    tree: Any = xarray.open_datatree(path, **options)
     if _since_one():
-        import xarray
-
-        tree: Any = xarray.open_datatree(path, engine="h5netcdf")
         return tree
-    import arviz
-
-    return arviz.from_netcdf(str(path), engine="h5netcdf")
+    datasets = {name: node.to_dataset() for name, node in tree.children.items()}
+    return _inference_data(datasets, tree.attrs)
 
 
 def labels_of(lengths: Mapping[str, int], coords: Coords) -> Group:
@@ -117,3 +115,13 @@ def _dataset(variables: Group, coords: Coords) -> xarray.Dataset:
 
 def _since_one() -> bool:
     return int(version("arviz").split(".")[0]) >= 1
+
+
+def _inference_data(
+    datasets: Mapping[str, xarray.Dataset], attributes: Mapping[str, object]
+) -> arviz.InferenceData:
+    """Return the groups as ArviZ before 1.0 holds them."""
+    import arviz
+
+    whole: Any = arviz.InferenceData
+    return whole(attrs=dict(attributes), **datasets)

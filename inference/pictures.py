@@ -13,6 +13,7 @@ from .metrics.matching import match_fields, sparse_mean
 from .posterior import predict_mean
 from .run import Run
 from .sealed import write_whole
+from .traversal import traverse
 
 if TYPE_CHECKING:
     import arviz
@@ -20,8 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_pictures"]
 
-_NAMES = ("training", "frames", "activity", "speeds", "correlation")
-_SHOWN = 3
+_NAMES = (
+    "training",
+    "frames",
+    "activity",
+    "traversals",
+    "speeds",
+    "correlation",
+    "confusion",
+    "orbit",
+)
+_SHOWN, _COLUMNS = 3, 16
+_SPEEDS = (-1.0, -0.5, 0.5, 1.0)
 
 
 def draw_pictures(
@@ -44,10 +55,13 @@ def draw_pictures(
     columns = {name: [row[name] for row in run.history] for name in run.history[0]}
     _save(plot_training(columns), folder / "training.png")
     _save(_frames(run, split, seed), folder / "frames.png")
+    if "transformation" in idata["posterior"]:
+        _draw_elements(run, split, idata, folder, seed)
     if "spike" not in idata["posterior"]:
         return
     shown = range(min(_SHOWN, len(split)))
     _save(plot_activity(idata, sequences=shown), folder / "activity.png")
+    _save(_traversals(run, split, idata, seed), folder / "traversals.png")
     truth: Any = idata.get("constant_data", {})
     if "speed" in truth:
         from .plots import plot_speeds
@@ -60,6 +74,24 @@ def draw_pictures(
             fields=idata["posterior"]["field"].to_numpy().tolist(),
         )
         _save(figure, folder / "correlation.png")
+
+
+def _draw_elements(
+    run: Run, split: AbstractSplit, idata: arviz.InferenceData, folder: Path, seed: int
+) -> None:
+    """Draw which element is inferred where which acted, and what each makes of an image."""
+    from .elements import accuracy_of
+    from .orbit import walk_orbit
+    from .plots import plot_confusion, plot_orbit
+
+    elements = idata["posterior"]["element"].to_numpy().tolist()
+    if (found := accuracy_of(run, idata)) is not None:
+        _save(plot_confusion(found, elements=elements), folder / "confusion.png")
+    images = split.batch(torch.arange(min(_SHOWN, len(split))))["images"]
+    walked = walk_orbit(run.model, run.guide, images, seed=seed).clamp(0, 1)
+    shown = range(min(len(elements), _COLUMNS))
+    rows = {f"sequence {k}": strip[: len(shown)] for k, strip in enumerate(walked)}
+    _save(plot_orbit(rows, elements=[elements[k] for k in shown]), folder / "orbit.png")
 
 
 def _frames(run: Run, split: AbstractSplit, seed: int) -> Figure:
@@ -75,6 +107,16 @@ def _frames(run: Run, split: AbstractSplit, seed: int) -> Figure:
     return plot_frames(
         images, reconstructed, carried, seen_frames=seen, sequences=range(len(images))
     )
+
+
+def _traversals(run: Run, split: AbstractSplit, idata: arviz.InferenceData, seed: int) -> Figure:
+    """Draw what each field by itself does to the first sequence."""
+    from .plots import plot_traversals
+
+    images = split.batch(torch.arange(1))["images"]
+    frames = traverse(run.model, run.guide, images, speeds=_SPEEDS, seed=seed)
+    fields = idata["posterior"]["field"].to_numpy().tolist()
+    return plot_traversals(frames[0], _SPEEDS, fields=fields)
 
 
 def _save(figure: Figure, path: Path) -> None:

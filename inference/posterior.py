@@ -16,7 +16,7 @@ from .metrics.particles import check_batch, evaluation, particle_chunks
 from .progress import drawing_progress
 from .sampler import Sampler
 from .sealed import write_whole
-from .storage import InFile, InMemory
+from .storage import InMemory, storage_for
 
 if TYPE_CHECKING:
     import arviz
@@ -77,25 +77,27 @@ def posterior(
         predictive_draws: Number of draws in the three prior and predictive groups, whose images
             would soon fill the memory. None takes as many, up to `draws`, as have 2^25 numbers
             (128 MiB), but at least one.
-        out: A netCDF file to write (`.nc`), batch by batch, so that memory holds a batch alone.
+        out: A netCDF file (`.nc`) or a Zarr folder (`.zarr`) to write, batch by batch, so that
+            memory holds a batch alone.
         progress: Show a bar, if there is a terminal.
 
     Returns:
         An `InferenceData`, or under ArviZ 1 an xarray `DataTree`. With `out` its arrays are read
-        from the file when they are looked at.
+        from the disk when they are looked at.
 
     Raises:
-        ConfigError: A number is below 1, a group unknown, `out` in no folder, model and guide break
-            the contract, or the prior is asked for and cannot be sampled.
+        ConfigError: A number is below 1, a group unknown, `out` no place for draws, model and guide
+            break the contract, or the prior is asked for and cannot be sampled.
         DataError: There are no data, some are not finite, or shapes differ between batches.
-        RunError: The file cannot be written, because the disk is full, say.
+        RunError: Draws cannot be written, because the disk is full, say.
     """
     if hasattr(data, "test") and not hasattr(data, "batch"):
         raise DataError(
             f"Found a whole {type(data).__name__}, but one split is needed: give `data.test`."
         )
     _check_numbers(draws, predictive_draws, batch_size)
-    wanted, path = _known_groups(groups), None if out is None else _checked_path(Path(out))
+    wanted = _known_groups(groups)
+    place = None if out is None else (Path(out), storage_for(Path(out)))
     attributes = {
         "seed": seed,
         "draws": draws,
@@ -114,15 +116,16 @@ def posterior(
             groups=wanted,
         )
         with drawing_progress(drawing.total, enabled=progress) as advance:
-            if path is None:
+            if place is None:
                 memory = InMemory(drawing.lengths)
                 drawing.fill(memory, advance)
                 return to_arviz(memory.groups, drawing.coords, attributes)
+            path, kind = place
 
             def write(beside: Path) -> None:
-                with InFile(beside, drawing.lengths) as file:
-                    drawing.fill(file, advance)
-                    file.finish(drawing.coords, attributes)
+                with kind(beside, drawing.lengths) as disk:
+                    drawing.fill(disk, advance)
+                    disk.finish(drawing.coords, attributes)
 
             write_whole(path, write)
     return open_arviz(path)
@@ -216,11 +219,3 @@ def _known_groups(groups: Collection[str]) -> frozenset[str]:
             f"Found groups={sorted(wanted)}, but one or more of {', '.join(GROUPS)} are needed."
         )
     return wanted
-
-
-def _checked_path(path: Path) -> Path:
-    if path.suffix != ".nc" or path.is_dir():
-        raise ConfigError(f"{path} is no name of a netCDF file. Choose one such as posterior.nc.")
-    if not path.parent.is_dir():
-        raise ConfigError(f"The folder of {path} does not exist. Make it, or choose another.")
-    return path

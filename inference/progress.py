@@ -1,11 +1,11 @@
-"""Progress bars: the ELBO and its terms while training runs, and how many draws are made."""
+"""Progress bars: training and the terms of the ELBO, draws that are made, stages of a check."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
-__all__ = ["TrainingProgress", "drawing_progress"]
+__all__ = ["TrainingProgress", "drawing_progress", "stage_progress"]
 
 
 class TrainingProgress:
@@ -88,3 +88,36 @@ def drawing_progress(total: int, *, enabled: bool) -> Iterator[Callable[[int], N
     ) as bar:
         task = bar.add_task("drawing", total=total)
         yield lambda done: bar.advance(task, done)
+
+
+@contextlib.contextmanager
+def stage_progress(stages: int, *, enabled: bool) -> Iterator[Callable[[str], None]]:
+    """Show on the terminal which of some stages goes on, and nothing of it afterwards.
+
+    Args:
+        stages: How many there are at most.
+        enabled: Whether to draw the bar; where there is no terminal it is never drawn.
+
+    Yields:
+        What is to be called with the name of each stage, when it begins.
+    """
+    from rich import progress
+    from rich.console import Console
+
+    console = Console()
+    with progress.Progress(
+        progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(bar_width=30),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not (enabled and console.is_terminal),
+    ) as bar:
+        task = bar.add_task("", total=stages, completed=-1)
+
+        def begin(stage: str) -> None:
+            bar.update(task, description=stage, advance=1)
+
+        yield begin

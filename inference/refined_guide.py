@@ -16,6 +16,7 @@ from torch.distributions.constraints import Constraint
 
 from ..zoo.distributions.shapes import Shape
 from ..zoo.errors import DataError
+from .chained_spikes import ChainedSpikeAndSlab, has_frames
 from .coordinates import Coordinates, from_rows
 from .local_latents import LocalLatent
 
@@ -28,7 +29,9 @@ class RefinedGuide(nn.Module):
     The coordinates of a datum's latents, standardised by their mean and deviation under the guide,
     are a vector `e`. The refined guide says `shift + exp(log_scale) * e + coupling e` in its place;
     `coupling` is strictly lower triangular, in the order in which the guide draws. Log-odds of
-    spikes, and of discrete latents, are moved by a number each. All else stays as in the guide.
+    spikes, and of discrete latents, are moved by a number each; those of spikes in frames by
+    another one, `following`, where the same spike was on in the frame before. All else stays as in
+    the guide.
 
     Args:
         guide: The guide.
@@ -65,6 +68,7 @@ class RefinedGuide(nn.Module):
         self.coupling = nn.Parameter(centre.new_zeros(count, size, size))
         logits = max((latent.logits.stop for latent in latents.values()), default=0)
         self.logits = nn.Parameter(centre.new_zeros(count, logits))
+        self.following = nn.Parameter(centre.new_zeros(count, logits))
 
     def forward(self, **arguments: Any) -> None:  # noqa: ANN401 - those of the guide
         """Draw the latents of some of the data.
@@ -83,8 +87,12 @@ class RefinedGuide(nn.Module):
         better = gain > 0
         with torch.no_grad():
             self.gain.copy_(torch.where(better, gain, 0.0))
-            for moved in (self.shift, self.log_scale, self.coupling, self.logits):
+            for moved in self.moved():
                 moved[~better] = 0.0
+
+    def moved(self) -> tuple[nn.Parameter, ...]:
+        """Return what moves posteriors: all zero where they are the guide's."""
+        return self.shift, self.log_scale, self.coupling, self.logits, self.following
 
     def _rows(self, batch: Mapping[str, Tensor]) -> Int[Tensor, " datum"]:
         rows = [self._row_of.get(key) for key in self._keys(batch)]
@@ -238,9 +246,12 @@ class _Moving(Messenger):
         if latent is None:
             return
         if latent.logits.start < latent.logits.stop:
-            law, change = message["fn"], self._guide.logits[self._rows, latent.logits]
+            law, guide = message["fn"], self._guide
             draws = len(law.batch_shape) - (latent.axes - len(law.event_shape))
-            message["fn"] = _with_logits(law, change, draws, latent.row)
+            change, following = (
+                each[self._rows, latent.logits] for each in (guide.logits, guide.following)
+            )
+            message["fn"] = _with_logits(law, change, following, draws, latent.row)
         if latent.coordinates is not None:
             affine = _Affine.of(self._guide, self._rows, latent.where)
             step = _Step(affine, latent.coordinates, self._drawn, self._seen)
@@ -259,12 +270,17 @@ class _Moving(Messenger):
 def _with_logits(
     law: Any,  # noqa: ANN401 - a distribution with log-odds
     change: Float[Tensor, "datum logit"],
+    following: Float[Tensor, "datum logit"],
     draws: int,
     row: int,
 ) -> Any:  # noqa: ANN401
     """Return the same law with other log-odds."""
     if isinstance(law, Independent):
-        base = _with_logits(law.base_dist, change, draws, row)
+        base = _with_logits(law.base_dist, change, following, draws, row)
+        if has_frames(law):
+            return ChainedSpikeAndSlab(
+                base, from_rows(following, base.logits.shape[draws:], 0, row)
+            )
         return type(law)(base, law.reinterpreted_batch_ndims)
     logits = law.logits + from_rows(change, law.logits.shape[draws:], 0, row)
     if isinstance(law, Categorical | OneHotCategorical):

@@ -4,6 +4,12 @@ Kim, Wiseman, Miller, Sontag, Rush, "Semi-amortized variational autoencoders", 2
 arXiv:1802.02550. They go on with the parameters that the encoder gives to each posterior; here the
 guide's draws are moved, so that any guide can be refined, and latents can come to depend on each
 other.
+
+The first half of the steps climbs the ELBO, whose optimum is narrower than the posterior. The
+second one climbs the importance-weighted bound, which wants every part of the posterior covered:
+Burda, Grosse, Salakhutdinov, 2016, arXiv:1509.00519. Its gradients along the path of draws are
+those of Tucker, Lawson, Gu, Maddison, 2019, arXiv:1810.04152; log-odds follow the weights of draws,
+as in Bornschein, Bengio, "Reweighted wake-sleep", 2015, arXiv:1406.2751.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,12 +19,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..zoo.checks import deferred_checks
+from ..zoo.distributions import MarkovSpikeAndSlab
 from ..zoo.errors import ConfigError
+from .chained_spikes import chain_of, has_frames
+from .coordinates import as_rows
 from .drawing import Observations
 from .local_latents import frozen, local_latents, points
-from .metrics.particles import check_batch, evaluation, particle_chunks
+from .metrics.particles import check_batch, evaluation, particle_chunks, unwrapped
 from .refined_guide import RefinedGuide
-from .sampler import Sampler
+from .sampler import Densities, Sampler
 
 __all__ = ["refine"]
 
@@ -32,17 +41,20 @@ def refine(
     *,
     steps: int = 400,
     learning_rate: float = 0.05,
-    particles: int = 8,
+    particles: int = 16,
     coupled: bool = True,
     batch_size: int = 64,
     seed: int = 0,
 ) -> RefinedGuide:
-    """Raise the ELBO of each datum by moving its posterior; model and guide stay as they are.
+    """Bring each datum's posterior closer to the truth; model and guide stay as they are.
 
     The posterior of each datum is moved by an affine map of all its continuous latents, and its
     log-odds by numbers of their own, see `RefinedGuide`. Where the guide takes latents as
-    independent, this adds what they have in common, given the datum. A datum whose ELBO has not
-    risen in the end keeps the posterior of the guide. Latents that all data share are not moved.
+    independent, this adds what they have in common, given the datum; so do spikes that stick to
+    those before them in the model, see `chain_of`. In the end draws reach somewhat beyond the
+    posterior, so that importance weights can make draws of it out of them (`resample`). A datum
+    whose ELBO has not risen keeps the posterior of the guide. Latents that all data share are not
+    moved.
 
     Args:
         model: A Pyro model.
@@ -51,7 +63,7 @@ def refine(
         steps: Number of steps of Adam for each datum.
         learning_rate: Where the learning rate starts, in standard deviations of the guide; it
             falls to zero.
-        particles: Number of draws that each step averages over.
+        particles: Number of draws in each step: the more, the further draws reach in the end.
         coupled: Whether latents may come to depend on each other. It takes, for each datum, the
             square of their number.
         batch_size: Number of data that are refined at once.
@@ -71,6 +83,7 @@ def refine(
         ]
         refined = _unmoved(model, guide, whole, batches)
         elbo = _elbo(Sampler(model, guide, whole), batches)
+        _chain_spikes(Sampler(model, guide, whole), refined, batches)
         sampler = Sampler(model, refined, whole)
         for batch in batches:
             with torch.enable_grad(), deferred_checks():
@@ -85,8 +98,11 @@ def _check(*, steps: int, batch_size: int, particles: int, learning_rate: float)
     for name, (found, needed) in least.items():
         if found < needed:
             raise ConfigError(f"Found {name}={found}, but at least {needed} is needed.")
-    if learning_rate <= 0:
-        raise ConfigError(f"Found learning_rate={learning_rate}, but a positive one is needed.")
+    if not 0 < learning_rate <= 1:
+        raise ConfigError(
+            f"Found learning_rate={learning_rate}, but one above 0 and up to 1 is needed: it is in "
+            "standard deviations of the guide."
+        )
 
 
 def _unmoved(
@@ -111,6 +127,29 @@ def _unmoved(
     return RefinedGuide(guide, latents, whole, torch.cat(centres), torch.cat(widths))
 
 
+def _chain_spikes(
+    guided: Sampler, refined: RefinedGuide, batches: Sequence[Mapping[str, Tensor]]
+) -> None:
+    """Let spikes that stick to those before them in the model do so in the posterior, too."""
+    first = 0
+    for batch in batches:
+        drawn, rows = guided.draw(batch, 1), len(next(iter(batch.values())))
+        for name, latent in refined.latents.items():
+            prior, law = unwrapped(drawn.latent[name]["fn"]), drawn.guide[name]["fn"]
+            if not isinstance(prior, MarkovSpikeAndSlab) or prior.reject_zero:
+                continue
+            if has_frames(law):
+                logits = law.base_dist.logits
+                chained, following = chain_of(logits, prior)
+                for moved, change in (
+                    (refined.logits, chained - logits),
+                    (refined.following, following),
+                ):
+                    numbers = as_rows(change, change.ndim - latent.axes, latent.row).mean(0)
+                    moved[first : first + rows, latent.logits] = numbers
+        first += rows
+
+
 def _elbo(sampler: Sampler, batches: Sequence[Mapping[str, Tensor]]) -> Float[Tensor, " datum"]:
     found = []
     for batch in batches:
@@ -131,28 +170,36 @@ def _climb(
     particles: int,
     coupled: bool,
 ) -> None:
-    """Take steps up the ELBO: for coordinates along the path of draws, for log-odds by the score.
-
-    The score of a draw is weighed by how much better it is than the others.
-    """
+    """Take steps up the ELBO, and then up the importance-weighted bound."""
     path = [refined.shift, refined.log_scale] + [refined.coupling] * coupled
-    path, scored = (
-        path * bool(refined.shift.numel()),
-        [refined.logits] * bool(refined.logits.numel()),
-    )
+    path = path * bool(refined.shift.numel())
+    scored = [refined.logits, refined.following] * bool(refined.logits.numel())
     optimizer = torch.optim.Adam(path + scored, lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
+    for step in range(steps):
         found = sampler.densities(sampler.draw(batch, particles))
-        weight = found.log_p - found.log_q
-        advantage = (weight - weight.mean(0)).detach() / (particles - 1)
-        for parameters, gain in (
-            (path, weight.mean(0)),
-            (scored, (advantage * found.log_q).sum(0)),
-        ):
+        gains = _gains(found, covering=2 * step >= steps)
+        for parameters, gain in zip((path, scored), gains, strict=True):
             if parameters:
-                gradients = torch.autograd.grad(-gain.sum(), parameters, retain_graph=True)
+                gradients = torch.autograd.grad(
+                    -gain.sum(), parameters, retain_graph=True, materialize_grads=True
+                )
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.grad = gradient.nan_to_num(0.0, 0.0, 0.0)
         optimizer.step()
         schedule.step()
+
+
+def _gains(
+    found: Densities, *, covering: bool
+) -> tuple[Float[Tensor, " datum"], Float[Tensor, " datum"]]:
+    """Return whose gradients are those of a bound: by the path of draws, and by their score.
+
+    The score of a draw is weighed by how much better it is than the others.
+    """
+    weight = found.log_p - found.log_q
+    if covering:
+        share = weight.detach().softmax(0)
+        return (share**2 * weight).sum(0), ((share - share.mean(0)) * found.log_q).sum(0)
+    advantage = (weight - weight.mean(0)).detach() / (len(weight) - 1)
+    return weight.mean(0), (advantage * found.log_q).sum(0)

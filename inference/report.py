@@ -1,7 +1,7 @@
 """What a run learned about motion: a table of figures and the pictures that go with it.
 
-Works for any model whose posterior has a spike-and-slab `speed`, and leaves out what the model, the
-data or their truth do not offer.
+Works for any model whose posterior has a spike-and-slab `speed`, or a `transformation` that is an
+element of the model's `group`, and leaves out what the model, the data or their truth do not offer.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..zoo.datasets import FirstOf
+from .elements import accuracy_of
 from .metrics.activity import active_fields, distinct_fields
 from .metrics.bounds import elbo_and_iwae, importance_log_weights
 from .metrics.equivariance import equivariance_error
@@ -105,6 +106,8 @@ def report(
     factors = tuple(getattr(split.truth, "factors", ()))
     if "spike" in idata["posterior"]:
         figures |= _motion(idata, with_truth=bool(factors))
+    if (found := accuracy_of(run, idata)) is not None:
+        figures["accuracy of what acted, up to relabelling"] = found.accuracy
     findings = Findings(figures, factors)
     text = json.dumps(findings.by_name(), indent=2) + "\n"
     write_whole(folder / "report.json", lambda path: path.write_text(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,8 @@ from ..zoo.errors import DataError
 from .diagnostics.draws import DRAW, as_draws
 from .diagnostics.from_arviz import pareto_smoothed
 from .diagnostics.importance import importance_sampling, log_weights
-from .labelled import Group, Labelled, to_arviz
+from .labelled import Group, Labelled, open_arviz, to_arviz
+from .storage import write_groups
 
 if TYPE_CHECKING:
     import arviz
@@ -22,7 +24,9 @@ __all__ = ["resample"]
 _AT_DRAWS = ("posterior", "sample_stats", "log_likelihood", "posterior_predictive")
 
 
-def resample(idata: arviz.InferenceData, *, seed: int = 0) -> arviz.InferenceData:
+def resample(
+    idata: arviz.InferenceData, *, seed: int = 0, out: str | Path | None = None
+) -> arviz.InferenceData:
     """Draw again from the draws of a guide, by their Pareto-smoothed importance weights.
 
     Each datum has weights, and so draws, of its own; all that is known of one of its draws stays
@@ -33,6 +37,7 @@ def resample(idata: arviz.InferenceData, *, seed: int = 0) -> arviz.InferenceDat
         idata: What `posterior` returned, with the groups `posterior` and `sample_stats`, and at
             least 25 draws.
         seed: Of the draws.
+        out: A netCDF file or Zarr folder to write; all draws are in memory before.
 
     Returns:
         The same groups. In `sample_stats`, `khat` and `effective_draws` of each datum take the
@@ -42,6 +47,8 @@ def resample(idata: arviz.InferenceData, *, seed: int = 0) -> arviz.InferenceDat
         DataError: There are no densities, as after resampling; too few draws; a density is not a
             number; or a latent is shared by all data, whose draws weights of single data cannot
             choose.
+        ConfigError: `out` is no place for draws.
+        RunError: They cannot be written there.
     """
     found, weights = importance_sampling(idata), log_weights(idata)
     datum = str(weights.dims[1])
@@ -65,7 +72,11 @@ def resample(idata: arviz.InferenceData, *, seed: int = 0) -> arviz.InferenceDat
         }
         for group in groups
     }
-    return to_arviz(groups, coords, {**idata.attrs, "resampled_with_seed": seed})
+    attributes = {**idata.attrs, "resampled_with_seed": seed}
+    if out is None:
+        return to_arviz(groups, coords, attributes)
+    write_groups(Path(out), groups, coords, attributes)
+    return open_arviz(Path(out))
 
 
 def _taken(

@@ -39,7 +39,14 @@ __all__ = [
 
 HISTORY = "history.csv"
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
-_FINDINGS = ("report.json", "check.html", "posterior.nc", "figures", "failure")  # of an earlier run
+_FINDINGS = (  # of an earlier run
+    "report.json",
+    "check.html",
+    "posterior.nc",
+    "posterior.zarr",
+    "figures",
+    "failure",
+)
 
 Pair = tuple[nn.Module, nn.Module]
 
@@ -79,19 +86,23 @@ class Run:
             refine: Number of steps by which the guide is refined for each datum before; see
                 `mutoscope.inference.refinement.refine`.
             resample: Whether to draw again among the draws of each datum by their importance
-                weights; see `mutoscope.inference.resampling.resample`.
+                weights; see `mutoscope.inference.resampling.resample`. Then all draws are in
+                memory, also with `out`.
             options: `groups`, `predictive_draws`, `out`, `batch_size` and `progress`; see
                 `mutoscope.inference.posterior.posterior`, where all of this is told.
         """
         from .posterior import posterior
         from .refinement import refine as refined
         from .resampling import resample as resampled
+        from .storage import storage_for
 
         guide = self.guide
         if refine:
             guide = refined(self.model, guide, data, steps=refine, seed=seed)
+        if (out := options.pop("out", None) if resample else None) is not None:
+            storage_for(Path(out))  # refuses it before anything is drawn
         idata = posterior(self.model, guide, data, draws=draws, seed=seed, **options)
-        return resampled(idata, seed=seed) if resample else idata
+        return resampled(idata, seed=seed, out=out) if resample else idata
 
     def save(self, folder: str | Path) -> Path:
         """Write the run to a folder: JSON, safetensors and CSV, all at once and with their hashes.

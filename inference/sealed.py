@@ -78,13 +78,28 @@ def is_sealed(folder: Path) -> bool:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and move it there, so that it is never seen half written."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a file or folder beside its place and move it there: it is never seen half written.
+
+    A folder that was there is moved away just before, and then removed.
+    """
+    beside, before = (path.with_name(f".{path.name}.{os.getpid()}{end}") for end in ("", ".old"))
     try:
         write(beside)
+        if path.is_dir():
+            path.rename(before)
         beside.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        if before.exists() and not path.exists():
+            before.rename(path)
+        for left in (beside, before):
+            _remove(left)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _stage(staged: Path, files: Mapping[str, Callable[[Path], object]]) -> None:

@@ -1,21 +1,23 @@
-"""Where draws are put as they are made: memory, or a netCDF file that is never in memory."""
+"""Where draws are put as they are made: memory, or a file or folder that is never in memory."""
 
 from __future__ import annotations
 
 import abc
 import contextlib
+import importlib.util
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, cast
 
 import numpy as np
 
-from ..zoo.errors import DataError, RunError
+from ..zoo.errors import ConfigError, DataError, RunError
 from .labelled import Coords, Group, Labelled, labels_of
+from .sealed import write_whole
 
-__all__ = ["InFile", "InMemory", "Storage"]
+__all__ = ["InFile", "InFolder", "InMemory", "OnDisk", "Storage", "storage_for", "write_groups"]
 
 
 class Storage(abc.ABC):
@@ -60,59 +62,52 @@ class Storage(abc.ABC):
         variables = self.groups[group]
         if name not in variables:
             shape = tuple(self._axes[group][axis] for axis in axes)
-            variables[name] = Labelled(axes, self._allocate(group, name, axes, shape, values.dtype))
+            variables[name] = Labelled(axes, self._allocate(group, name, shape, block))
         first = [(start or {}).get(axis, 0) for axis in axes]
         region = tuple(slice(f, f + n) for f, n in zip(first, values.shape, strict=True))
         variables[name].values[region] = values
 
     @abc.abstractmethod
-    def _allocate(
-        self, group: str, name: str, axes: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype
-    ) -> Any:  # noqa: ANN401 - anything that parts can be assigned to
-        """Return an array that is to be filled."""
+    def _allocate(self, group: str, name: str, shape: tuple[int, ...], first: Labelled) -> Any:  # noqa: ANN401 - anything that parts can be assigned to
+        """Return an array of this shape that is to be filled; `first` is the first part of it."""
 
 
 class InMemory(Storage):
     """Arrays of NumPy; they lie in `groups`."""
 
     def _allocate(
-        self, group: str, name: str, axes: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype
+        self, group: str, name: str, shape: tuple[int, ...], first: Labelled
     ) -> np.ndarray:
-        return np.empty(shape, dtype)
+        return np.empty(shape, first.values.dtype)
 
 
-class InFile(Storage):
-    """A netCDF file in the layout of ArviZ, whose room on the disk is taken before it is filled.
+class OnDisk(Storage):
+    """A file or a folder in the layout of ArviZ.
 
     Args:
         path: Is overwritten.
         lengths: As of every storage.
 
     Raises:
-        RunError: The file cannot be written, or the disk is too full for it.
+        RunError: It cannot be written, or the disk is too full for it.
     """
 
     def __init__(self, path: Path, lengths: Mapping[str, Mapping[str, int]]) -> None:
-        import h5netcdf
-
         super().__init__(lengths)
-        self._path, self._bytes = path, 0
-        with self._writing():
-            self._file = h5netcdf.File(path, "w")
+        self._path = path
 
-    def __enter__(self) -> InFile:
+    def __enter__(self) -> Self:
         """Return the storage."""
         return self
 
+    @abc.abstractmethod
     def __exit__(self, *_: object) -> None:
-        """Close the file, whatever happened."""
-        with self._writing():
-            self._file.close()
+        """Leave nothing open, whatever happened."""
 
     def put(
         self, group: str, name: str, block: Labelled, start: Mapping[str, int] | None = None
     ) -> None:
-        """Store a part of a variable; texts as HDF5 takes them."""
+        """Store a part of a variable; texts as both formats take them."""
         if block.values.dtype.kind == "U":
             block = Labelled(block.axes, block.values.astype(object))
         with self._writing():
@@ -124,7 +119,11 @@ class InFile(Storage):
             for axis, labels in labels_of(lengths, coords.get(group, {})).items():
                 self.put(group, axis, labels)
         with self._writing():
-            self._file.attrs.update(attributes)
+            self._describe(attributes)
+
+    @abc.abstractmethod
+    def _describe(self, attributes: Mapping[str, object]) -> None:
+        """Write what is to be known of the whole."""
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -136,11 +135,30 @@ class InFile(Storage):
                 "choose another place, or ask for fewer draws, data or `groups`."
             ) from error
 
-    def _allocate(
-        self, group: str, name: str, axes: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype
-    ) -> Any:  # noqa: ANN401
+
+class InFile(OnDisk):
+    """A netCDF file, whose room on the disk is taken before it is filled."""
+
+    def __init__(self, path: Path, lengths: Mapping[str, Mapping[str, int]]) -> None:
+        import h5netcdf
+
+        super().__init__(path, lengths)
+        self._bytes = 0
+        with self._writing():
+            self._file = h5netcdf.File(path, "w")
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file, whatever happened."""
+        with self._writing():
+            self._file.close()
+
+    def _describe(self, attributes: Mapping[str, object]) -> None:
+        self._file.attrs.update(attributes)
+
+    def _allocate(self, group: str, name: str, shape: tuple[int, ...], first: Labelled) -> Any:  # noqa: ANN401
         import h5py
 
+        axes, dtype = first.axes, first.values.dtype
         self._take_room(int(np.prod(shape)) * dtype.itemsize)
         known = self._file.groups
         place = known[group] if group in known else self._file.create_group(group)
@@ -163,3 +181,83 @@ class InFile(Storage):
                 os.posix_fallocate(descriptor, 0, self._bytes)
         finally:
             os.close(descriptor)
+
+
+class InFolder(OnDisk):
+    """A folder in the format of Zarr, compressed, whose pieces are the parts that are put."""
+
+    def __init__(self, path: Path, lengths: Mapping[str, Mapping[str, int]]) -> None:
+        import zarr
+
+        super().__init__(path, lengths)
+        with self._writing():
+            self._folder = zarr.open_group(path, mode="w", zarr_format=3)
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: every part was written when it was put."""
+
+    def _describe(self, attributes: Mapping[str, object]) -> None:
+        self._folder.attrs.update(cast(Any, attributes))
+
+    def _allocate(self, group: str, name: str, shape: tuple[int, ...], first: Labelled) -> Any:  # noqa: ANN401
+        text = first.values.dtype.kind == "O"
+        return self._folder.require_group(group).create_array(
+            name,
+            shape=shape,
+            dtype=str if text else first.values.dtype,
+            chunks=tuple(max(1, length) for length in first.values.shape),
+            dimension_names=first.axes,
+        )
+
+
+def storage_for(path: Path) -> type[OnDisk]:
+    """Return what writes a file or folder of this name.
+
+    Raises:
+        ConfigError: The name ends otherwise than in .nc or .zarr, there is something else of that
+            name, or it is to be where no folder is; or Zarr is not installed.
+    """
+    kinds: dict[str, type[OnDisk]] = {".nc": InFile, ".zarr": InFolder}
+    if path.suffix not in kinds:
+        raise ConfigError(
+            f"{path} is no name of a netCDF file or a Zarr folder. Choose one such as posterior.nc "
+            "or posterior.zarr."
+        )
+    zarr = path.suffix == ".zarr"
+    if path.exists() and not ((path / "zarr.json").is_file() if zarr else path.is_file()):
+        raise ConfigError(
+            f"{path} exists, and is no {'Zarr folder' if zarr else 'netCDF file'}. Move it away, "
+            "or choose another name."
+        )
+    if not path.parent.is_dir():
+        raise ConfigError(f"The folder of {path} does not exist. Make it, or choose another.")
+    if zarr and importlib.util.find_spec("zarr") is None:
+        raise ConfigError(
+            "Zarr is not installed. Install it (`pip install 'mutoscope[zarr]'`), or choose a name "
+            "that ends in .nc."
+        )
+    return kinds[path.suffix]
+
+
+def write_groups(
+    path: Path,
+    groups: Mapping[str, Group],
+    coords: Mapping[str, Coords],
+    attributes: Mapping[str, object],
+) -> None:
+    """Write groups that are in memory to a file or folder, whole or not at all.
+
+    Raises:
+        ConfigError: See `storage_for`.
+        RunError: It cannot be written.
+    """
+    kind = storage_for(path)
+
+    def write(beside: Path) -> None:
+        with kind(beside, {}) as disk:
+            for group, variables in groups.items():
+                for name, block in variables.items():
+                    disk.put(group, name, block)
+            disk.finish(coords, attributes)
+
+    write_whole(path, write)

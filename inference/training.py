@@ -142,8 +142,10 @@ class Training:
         for statistic, last in zip(self._statistics, before, strict=True):
             statistic.copy_(torch.where(self._failed > 0, last, statistic))
         fused = cast(Any, self.optimizer)
-        fused.found_inf = self._failed  # where this is 1, a step does nothing
-        fused.grad_scale = (norm / self.options.gradient_norm).clamp(min=1.0)  # what it divides by
+        # Both in single precision, whatever the parameters: where the first is 1, a step does
+        # nothing; by the second it divides the gradient.
+        fused.found_inf = self._failed
+        fused.grad_scale = (norm / self.options.gradient_norm).clamp(min=1.0).float()
         self._gradients.optimizer.step()
         self.step += 1
 

@@ -4,12 +4,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .additive_decoder import AdditiveDecoder
     from .baselines import VariationalAutoencoder
+    from .distributed_operator import DistributedOperator
     from .entropy_ordered_flow import EntropyOrderedFlow
     from .simulation import simulate
     from .sparse_transformation import SparseTransformation
 
 __all__ = [
+    "AdditiveDecoder",
+    "DistributedOperator",
     "EntropyOrderedFlow",
     "SparseTransformation",
     "VariationalAutoencoder",
@@ -18,6 +22,8 @@ __all__ = [
 
 _HOMES = {
     "EntropyOrderedFlow": "entropy_ordered_flow",
+    "AdditiveDecoder": "additive_decoder",
+    "DistributedOperator": "distributed_operator",
     "SparseTransformation": "sparse_transformation",
     "VariationalAutoencoder": "baselines",
     "simulate": "simulation",

@@ -1,13 +1,14 @@
 """Checks of observed data that models of images share."""
 
-from collections.abc import Mapping, Set
+import math
+from collections.abc import Mapping, Sequence, Set
 
 import torch
 from torch import Tensor
 
 from .errors import DataError
 
-__all__ = ["check_fields", "check_points", "check_sequences"]
+__all__ = ["check_elements", "check_fields", "check_points", "check_sequences"]
 
 _ENOUGH = 16  # data of which the same value in all says something about a feature
 _FEW_VALUES = 257  # those of an 8-bit image, and one to spare
@@ -137,4 +138,29 @@ def _check_density(x: Tensor, name: str) -> None:
         raise DataError(
             f"{name} takes {x.unique().numel()} values only, so that its density is unbounded. "
             f"{advice}"
+        )
+
+
+def check_elements(element: Tensor, shape: tuple[int, ...], orders: Sequence[int]) -> None:
+    """Refuse labels that do not say which element of a group acts in each sequence.
+
+    Args:
+        element: The labels.
+        shape: The shape that they should have, that of sequences first.
+        orders: Of the group's factors.
+
+    Raises:
+        DataError: The type, the shape or the range is wrong.
+    """
+    size = math.prod(orders)
+    if element.dtype != torch.int64 or tuple(element.shape) != shape:
+        raise DataError(
+            f"Found `transformation` of type {element.dtype} and shape {tuple(element.shape)}; "
+            f"expected numbers of elements, int64, of shape {shape}."
+        )
+    if bool(((element < 0) | (element >= size)).any()):
+        raise DataError(
+            f"Found elements from {int(element.min())} to {int(element.max())}, but the model's "
+            f"group, with orders {tuple(orders)}, has 0 to {size - 1}. Build the model with the "
+            "orders of the data."
         )

@@ -3,12 +3,15 @@
 from .activity import plot_activity
 from .agreement import plot_agreement
 from .calibration import plot_calibration
+from .confusion import plot_confusion
 from .correlation import plot_correlation
 from .coverage import plot_coverage
+from .defect import plot_defect
 from .forest import plot_forest
 from .frames import plot_frames
 from .information import plot_information
 from .khat import plot_khat
+from .orbit import plot_orbit
 from .pairs import plot_pairs
 from .spectrum import plot_spectrum
 from .speeds import plot_speeds
@@ -20,12 +23,15 @@ __all__ = [
     "plot_activity",
     "plot_agreement",
     "plot_calibration",
+    "plot_confusion",
     "plot_correlation",
     "plot_coverage",
+    "plot_defect",
     "plot_forest",
     "plot_frames",
     "plot_information",
     "plot_khat",
+    "plot_orbit",
     "plot_pairs",
     "plot_spectrum",
     "plot_speeds",

@@ -14,7 +14,7 @@ import arviz as az
 import numpy as np
 
 from mutoscope.inference.labelled import Labelled, open_arviz, to_arviz
-from mutoscope.inference.storage import InFile
+from mutoscope.inference.storage import storage_for
 
 SINCE_ONE = int(az.__version__.split(".")[0]) >= 1
 SOME = {"datum": [0, 1]}
@@ -132,9 +132,9 @@ def load_groups(path):
 
 
 def write_in_parts(path, groups, coords):
-    """Write groups to a file, one draw after another."""
+    """Write groups to the disk, one draw after another."""
     lengths = {"draw": groups["posterior"]["z"].values.shape[1]}
-    with InFile(path, dict.fromkeys(groups, lengths)) as file:
+    with storage_for(path)(path, dict.fromkeys(groups, lengths)) as file:
         for group, each in groups.items():
             for name, (axes, values) in each.items():
                 if "draw" not in axes:
@@ -154,11 +154,12 @@ def main(groups, folder):
     idata = to_arviz(groups, coords, {"seed": 3})
     for function in FUNCTIONS:
         run(function, idata, folder)
-    written = write_in_parts(folder / "parts.nc", groups, coords)
-    assert int(written.attrs["seed"]) == idata.attrs["seed"] == 3
-    assert sorted(names_of(written)) == sorted(names_of(idata))
-    for group in names_of(idata):
-        assert written[group].equals(idata[group])
+    for name in ("parts.nc", "parts.zarr"):
+        written = write_in_parts(folder / name, groups, coords)
+        assert int(written.attrs["seed"]) == idata.attrs["seed"] == 3
+        assert sorted(names_of(written)) == sorted(names_of(idata))
+        for group in names_of(idata):
+            assert written[group].equals(idata[group])
     assert not {"torch", "pyro"} & sys.modules.keys()
     print(json.dumps({"arviz": az.__version__, "ran": [each.__name__ for each in FUNCTIONS]}))
 

@@ -17,7 +17,14 @@ SMALL = [
     *("--max-steps", "3", "--limit", "40", "--length", "4", "--quiet", "--draws", "4"),
     *("--model.decoder_hidden_dim", "16", "--guide.hidden_dim", "16"),
 ]
-PICTURES = {"training.png", "frames.png", "activity.png", "speeds.png", "correlation.png"}
+PICTURES = {
+    "training.png",
+    "frames.png",
+    "activity.png",
+    "speeds.png",
+    "correlation.png",
+    "traversals.png",
+}
 
 
 def test_fit_leaves_table_posterior_and_pictures(tmp_path, capsys):
@@ -68,6 +75,48 @@ def test_a_flow_of_single_images_refuses_motion(tmp_path, capsys):
     words = ["fit", "entropy-ordered-flow", "--out", str(tmp_path / "run"), *STILL]
     assert main([*words, "--transforms", "rotation"]) == 1
     assert "single images" in capsys.readouterr().err
+
+
+GROUP = ["--max-steps", "3", "--restarts", "1", "--limit", "30", "--quiet", "--draws", "4"]
+
+
+@pytest.mark.parametrize(
+    ("words", "dims"),
+    [
+        (["--steps", "4"], ("sequence", "element")),
+        (["--steps", "7", "--labelled", "true"], ("sequence", "element")),
+        (
+            ["--steps", "3", "--length", "4", "--stay", "0.7", "--model.dynamics", "markov"],
+            ("sequence", "time", "element"),
+        ),
+    ],
+)
+def test_fit_of_a_group_infers_what_acted(words, dims, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["fit", "operator", "--out", str(out), *GROUP, *words]) == 0
+    assert "accuracy of what acted" in capsys.readouterr().out
+    pictures = {path.name for path in (out / "figures").iterdir()}
+    assert pictures == {"training.png", "frames.png", "confusion.png", "orbit.png"}
+    run = Run.load(out)
+    assert run.model.dims["transformation"] == dims
+    assert run.model.group.orders == (int(words[1]),)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--steps", "1"], "K = 1 moves nothing"),
+        (["--steps", "ten"], "whole numbers"),
+        (["--steps", "10", "--model.latent_dim", "33"], "such as 30"),
+        (["--steps", "4", "--transforms", "scale"], "factor of a group"),
+        (["--steps", "4", "--data", "absent.npy"], "does not exist"),
+    ],
+)
+def test_groups_that_cannot_act_are_one_line(words, said, tmp_path, capsys):
+    assert main(["fit", "operator", "--out", str(tmp_path / "run"), *words]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
 
 
 def test_a_users_array_of_images(tmp_path):

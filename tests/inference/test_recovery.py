@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from mutoscope.guides import Entry
-from mutoscope.inference import Run, fit
+from mutoscope.inference import Run, SpeedUnits, fit
+from mutoscope.inference.diagnostics import importance_sampling, interval_coverage
 from mutoscope.inference.job import build
 from mutoscope.inference.metrics import (
     active_fields,
@@ -20,6 +21,7 @@ from mutoscope.inference.metrics import (
     sparse_mean,
 )
 from mutoscope.inference.posterior import predict_mean
+from mutoscope.inference.resampling import resample
 from mutoscope.zoo.datasets import FirstOf, TransformedDigits
 from mutoscope.zoo.flow_penalties import hamilton_jacobi_terms
 
@@ -27,6 +29,7 @@ pytestmark = pytest.mark.slow
 
 SEEDS = (0, 1, 2)
 STEPS = 4000
+LABELLED, UNLABELLED = 64, 64
 WITHOUT_SPARSITY = (("initial", 0.5), ("stay", 0.5), ("switch_on", 0.5))
 
 
@@ -48,6 +51,18 @@ def speeds(run: Run, seed: int):
     idata = run.posterior(FirstOf(digits(seed).test, 512), draws=50, seed=0)
     draws = idata["posterior"]["speed"].to_numpy()[0]
     return draws != 0, sparse_mean(draws), idata["constant_data"]["speed"].to_numpy()
+
+
+@functools.cache
+def refined(steps: int):
+    """Return draws for the first held-out sequences of a guide that was refined for them."""
+    return trained("sta", 0).posterior(
+        FirstOf(digits(0).test, LABELLED + UNLABELLED),
+        draws=1000,
+        refine=steps,
+        groups=("posterior", "sample_stats", "constant_data"),
+        progress=False,
+    )
 
 
 def errors(run: Run, images: torch.Tensor):
@@ -101,6 +116,21 @@ def test_bounds_are_in_order(seed):
     weights = importance_log_weights(run.model, run.guide, batch, particles=500, seed=0)
     few, many = (elbo_and_iwae(weights, particles).iwae.mean() for particles in (50, 500))
     assert weights.mean() <= few <= many
+
+
+def test_refinement_brings_draws_to_where_weights_can_mend_them():
+    before, after = (importance_sampling(refined(steps)) for steps in (0, 400))
+    assert float(before.khat.median()) > 1
+    assert float(after.khat.median()) < 0.7
+    assert float((after.bound - before.bound).mean()) > 4
+
+
+def test_intervals_of_speeds_in_units_of_the_world_hold_the_truth_after_repair():
+    idata = resample(refined(400))
+    speeds = SpeedUnits.learn(idata, sequences=range(LABELLED)).convert(idata)
+    rest = {"sequence": slice(LABELLED, None)}
+    coverage = interval_coverage(speeds.isel(rest), idata["constant_data"]["speed"].isel(rest))
+    assert 0.85 <= float(coverage.share.sel(level=0.9).mean()) <= 0.95
 
 
 @pytest.mark.parametrize("seed", SEEDS)

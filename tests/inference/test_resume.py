@@ -11,10 +11,13 @@ import pytest
 import torch
 from torch import nn
 
+from mutoscope.guides import VariationalAutoencoderGuide
 from mutoscope.inference import Run, capture, fit, resume
 from mutoscope.inference.checkpoint import has_checkpoint
 from mutoscope.inference.run import read_run
+from mutoscope.zoo import VariationalAutoencoder
 from mutoscope.zoo.errors import ConfigError, DataError, Interrupted, RunError, TrainingError
+from mutoscope.zoo.schedules import Windows
 
 from .toy import D, WithHeldOut, equal, toy_data, toy_pair, weights
 
@@ -134,6 +137,28 @@ def test_kernels_that_were_laid_out_anew_go_on_exactly(tmp_path, monkeypatch):
     assert equal(weights(*other), weights(*straight))
     for ours, theirs in zip(weights(*plain), weights(*straight), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def pair_with_windows(seed=0):
+    torch.manual_seed(seed)
+    config = VariationalAutoencoder.Config(
+        image_shape=(1, 3, 3), latent_dim=2, decoder_hidden_dim=4
+    )
+    model = VariationalAutoencoder(config)
+    model.windows = Windows(axis="frame", length=2, until=1.0)
+    return model, VariationalAutoencoderGuide(model)
+
+
+def test_windows_go_on_where_they_were(tmp_path):
+    data = {"images": torch.rand(20, 6, 1, 3, 3, generator=torch.Generator().manual_seed(0))}
+    whole, cut = pair_with_windows(), pair_with_windows()
+    options = OPTIONS | {"max_steps": 12, "log_every": 1}
+    fit(*whole, data, **options)
+    with pytest.raises(Interrupted):
+        fit(*cut, data, **options, out=tmp_path, loggers=[Stopper(5)])
+    other = pair_with_windows(seed=9)
+    resume(tmp_path, data, pair=other, progress=False)
+    assert equal(weights(*other), weights(*whole))
 
 
 def test_what_cannot_be_captured_trains_and_says_so_once(monkeypatch):

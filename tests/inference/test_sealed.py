@@ -378,3 +378,23 @@ def test_a_single_file_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(OSError, match="No space left"):
         write_whole(tmp_path / "a.txt", half)
     assert files_of(tmp_path) == {"a.txt": b"whole"}
+
+
+def test_a_folder_takes_the_place_of_another_whole_or_not_at_all(tmp_path):
+    def folder(content, error=None):
+        def write(path):
+            path.mkdir()
+            (path / content).write_bytes(b"")
+            if error:
+                raise error
+
+        return write
+
+    path = tmp_path / "draws"
+    write_whole(path, folder("old"))
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(path, folder("half", OSError(28, "No space left on device")))
+    assert [each.name for each in path.iterdir()] == ["old"]
+    write_whole(path, folder("new"))
+    assert [each.name for each in path.iterdir()] == ["new"]
+    assert [each.name for each in tmp_path.iterdir()] == ["draws"]

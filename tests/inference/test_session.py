@@ -330,3 +330,16 @@ def test_each_restart_takes_a_fifth_of_the_steps_whatever_the_rows(steps, early)
               max_steps=steps, restarts=3)  # fmt: skip
     assert sum(taken) == 2 * early + steps
     assert len(run.settings["restart scores"]) == 3
+
+
+def test_the_best_of_the_restarts_is_what_its_seed_gives_alone():
+    options = OPTIONS | {"max_steps": 40, "learning_rate": 0.03}
+    for seed in range(20):
+        pair = toy_pair(seed)
+        run = fit(*pair, WithHeldOut(), **options, restarts=3, seed=seed)
+        scores = run.settings["restart scores"]
+        if scores.index(max(scores)) == 1:
+            break
+    alone = toy_pair(seed + 1)
+    fit(*alone, WithHeldOut(), **options, seed=seed + 1)
+    assert equal(weights(*pair), weights(*alone))

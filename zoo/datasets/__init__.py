@@ -1,12 +1,17 @@
 """Sequences of images with what is known of how they were made, and readers of published files."""
 
-from .catalogue import SOURCES, load_images, open_data, sources
+from .balls import MovingBalls
+from .catalogue import SOURCES, load_images, open_data, open_orbits, sources
 from .digits import digits
 from .folders import images_from
 from .idx import read_idx
 from .images import Images
 from .mnist import fashion_mnist, mnist
 from .motion import FACTORS, Factor, Motion, Trajectories
+from .orbit_split import OrbitSplit, OrbitTruth, carry
+from .orbits import OrbitSequences
+from .pairs import pairs_of
+from .polygons import polygons, square
 from .render import render_accumulated, render_once
 from .sequences import ImageSequences, SequenceSplit
 from .spikes import sticky_spikes
@@ -26,6 +31,10 @@ __all__ = [
     "ImageSequences",
     "Images",
     "Motion",
+    "MovingBalls",
+    "OrbitSequences",
+    "OrbitSplit",
+    "OrbitTruth",
     "SequenceData",
     "SequenceSplit",
     "Trajectories",
@@ -34,6 +43,7 @@ __all__ = [
     "TransformedImages",
     "TransformedSplit",
     "Truth",
+    "carry",
     "digits",
     "dsprites",
     "falcor3d",
@@ -45,12 +55,16 @@ __all__ = [
     "moving_mnist",
     "mpi3d",
     "open_data",
+    "open_orbits",
+    "pairs_of",
+    "polygons",
     "read_idx",
     "render_accumulated",
     "render_once",
     "shapes3d",
     "sources",
     "sprites",
+    "square",
     "sticky_spikes",
     "two_dsprites",
 ]

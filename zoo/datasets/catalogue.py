@@ -12,13 +12,15 @@ from .folders import array_from
 from .images import Images
 from .mnist import fashion_mnist, mnist
 from .motion import check_name
+from .orbits import OrbitSequences
+from .polygons import polygons
 from .sequences import ImageSequences
 from .sprites import sprites
 from .transformed import TransformedImages, TransformOptions
 from .traversals import dsprites, falcor3d, isaac3d, shapes3d
 from .videos import moving_mnist, mpi3d, two_dsprites
 
-__all__ = ["SOURCES", "load_images", "open_data", "sources"]
+__all__ = ["SOURCES", "load_images", "open_data", "open_orbits", "sources"]
 
 GROUP = "mutoscope.datasets"
 IDX = {"mnist": mnist, "fashion_mnist": fashion_mnist}
@@ -34,7 +36,7 @@ RECORDED: dict[str, Callable[..., ImageSequences]] = {
     "moving_mnist": moving_mnist,
     "two_dsprites": two_dsprites,
 }
-SOURCES = ("digits", *IDX, *SINGLE, *RECORDED)
+SOURCES = ("digits", *IDX, *SINGLE, *RECORDED, "polygons")
 
 
 def sources() -> tuple[str, ...]:
@@ -55,8 +57,8 @@ def load_images(
         name: One of `sources()`, also without its package if no other has that name, or the path
             of a file or folder of images or sequences; an array with five axes is (sequence, time,
             channel, height, width) or channels last.
-        data_dir: Folder of the published files; the digits need none, and the two MNISTs are
-            downloaded without it.
+        data_dir: Folder of the published files; digits and polygons need none, and the two
+            MNISTs are downloaded without it.
         seed: Seed of the split of recorded sequences.
 
     Raises:
@@ -65,6 +67,8 @@ def load_images(
     """
     if name == "digits":
         return digits()
+    if name == "polygons":
+        return polygons()
     if name in IDX:
         return IDX[name](data_dir)
     if name in SINGLE or name in RECORDED:
@@ -139,4 +143,56 @@ def open_data(
         seed,
         test_images=None if test is None else test.spaced(limit),
         **options,
+    )
+
+
+def open_orbits(
+    name: str,
+    data_dir: str | Path | None = None,
+    *,
+    orders: Sequence[int],
+    factors: Sequence[str],
+    length: int = 2,
+    sequences_per_image: int | None = None,
+    labelled: bool = False,
+    stay: float = 1.0,
+    limit: int | None = None,
+    seed: int = 0,
+) -> OrbitSequences:
+    """Return a data set in which a finite group acts on single images.
+
+    The test split of the two MNISTs shows images of their published test part only.
+
+    Args:
+        name: As for `load_images`.
+        data_dir: As for `load_images`.
+        orders: See `OrbitSequences`, as for all that follow but one.
+        factors: What moves.
+        length: Number of frames.
+        sequences_per_image: Sequences of each image.
+        labelled: Whether models are told which element acts.
+        stay: Probability that the same element acts again.
+        limit: Use so many images, evenly spaced, of each published part.
+        seed: Seed of the split, the starts and the elements.
+
+    Raises:
+        DataError: The name or an option is wrong, or the files are missing or bad.
+        ConfigError: The orders make no group.
+    """
+    if limit is not None and limit < 1:
+        raise DataError(f"limit={limit}: expected 1 or more.")
+    source = load_images(name, data_dir, seed=seed)
+    if isinstance(source, ImageSequences):
+        raise DataError(f"{name} has recorded motion, but a group acts on single images.")
+    test = IDX[name](data_dir, split="test") if name in IDX else None
+    return OrbitSequences(
+        source.spaced(limit),
+        orders,
+        factors,
+        length=length,
+        seed=seed,
+        labelled=labelled,
+        stay=stay,
+        sequences_per_image=sequences_per_image,
+        test_images=None if test is None else test.spaced(limit),
     )

@@ -1,8 +1,10 @@
 """Distributions that Pyro does not have: spike and slab, and pixels in one go."""
 
 from .estimators import MAX_ENUMERATED_SPIKES, Estimator, Proposals
+from .group_walk import GroupWalk
 from .markov_spike_and_slab import MAX_TABULATED_FIELDS, MarkovSpikeAndSlab
 from .one_active import OneActiveField
+from .one_of import OneOf
 from .pixels import PixelBernoulli, PixelNormal
 from .spike_and_slab import SpikeAndSlab
 
@@ -10,8 +12,10 @@ __all__ = [
     "MAX_ENUMERATED_SPIKES",
     "MAX_TABULATED_FIELDS",
     "Estimator",
+    "GroupWalk",
     "MarkovSpikeAndSlab",
     "OneActiveField",
+    "OneOf",
     "PixelBernoulli",
     "PixelNormal",
     "Proposals",

@@ -39,10 +39,13 @@ class Proposals:
         values: The proposals, first axis; the rest is shaped like a sample.
         combine: Maps the downstream log-densities `(proposal, *batch)` to `(*batch)`: an estimate
             of their mean whose gradient also reaches the logits.
+        parts: Number of event axes of what is observed whose log-densities are not summed before
+            they are combined, but come last: `(proposal, *batch, *part)`.
     """
 
     values: Float[Tensor, "proposal ..."]
     combine: Callable[[Tensor], Tensor]
+    parts: int = 0
 
 
 def surrogate_spike(

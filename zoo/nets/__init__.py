@@ -1,5 +1,5 @@
 """Neural networks shared by models and guides."""
 
-from .mlp import ImageDecoder, ImageEncoder, mlp
+from .mlp import ImageDecoder, ImageEncoder, LinearDecoder, mlp
 
-__all__ = ["ImageDecoder", "ImageEncoder", "mlp"]
+__all__ = ["ImageDecoder", "ImageEncoder", "LinearDecoder", "mlp"]

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["ImageDecoder", "ImageEncoder", "mlp"]
+__all__ = ["ImageDecoder", "ImageEncoder", "LinearDecoder", "mlp"]
 
 
 def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.SiLU) -> nn.Sequential:
@@ -38,6 +38,27 @@ class ImageDecoder(nn.Module):
     ) -> Float[Tensor, "*batch channel height width"]:
         """Return one number for each pixel."""
         pixels: Tensor = self.net(latent)
+        return pixels.unflatten(-1, self.image_shape)
+
+
+class LinearDecoder(nn.Module):
+    """A latent vector to pixels, each a weighted sum.
+
+    Args:
+        latent_dim: Dimension D of the latent space.
+        image_shape: Channels, height and width.
+    """
+
+    def __init__(self, latent_dim: int, image_shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.image_shape = image_shape
+        self.linear = nn.Linear(latent_dim, math.prod(image_shape))
+
+    def forward(
+        self, latent: Float[Tensor, "*batch latent"]
+    ) -> Float[Tensor, "*batch channel height width"]:
+        """Return one number for each pixel."""
+        pixels: Tensor = self.linear(latent)
         return pixels.unflatten(-1, self.image_shape)
 
 

@@ -9,17 +9,26 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from mutoscope.inference.metrics import core_agreement, match_fields, sparse_mean
+from mutoscope.inference.metrics import (
+    TopologicalDefect,
+    core_agreement,
+    element_accuracy,
+    match_fields,
+    sparse_mean,
+)
 from mutoscope.inference.plots import (
     plot_activity,
     plot_agreement,
     plot_calibration,
+    plot_confusion,
     plot_correlation,
     plot_coverage,
+    plot_defect,
     plot_forest,
     plot_frames,
     plot_information,
     plot_khat,
+    plot_orbit,
     plot_pairs,
     plot_spectrum,
     plot_speeds,
@@ -27,6 +36,7 @@ from mutoscope.inference.plots import (
     plot_training,
     plot_traversals,
 )
+from mutoscope.zoo.finite_group import FiniteGroup
 
 Draw = Callable[[Any], Figure]
 
@@ -112,6 +122,31 @@ def agreement(idata: Any) -> Figure:
     return plot_agreement(core_agreement(codes, codes[:, ::-1] + codes))
 
 
+def confusion(idata: Any) -> Figure:
+    del idata
+    acted = np.arange(200) % 10
+    inferred = np.eye(10)[3 * acted % 10]
+    found = element_accuracy(inferred, acted, FiniteGroup((10,)).automorphisms())
+    return plot_confusion(found, elements=[f"rotation {k}/10" for k in range(10)])
+
+
+def defect(idata: Any) -> Figure:
+    del idata
+    steps = np.array([31, 63, 127])
+    torn = TopologicalDefect(steps, np.full(3, 2.0), 1 / steps)
+    return plot_defect(
+        {"disentangled": torn, "shift": TopologicalDefect(steps, 2 / steps, 1 / steps)}
+    )
+
+
+def orbit(idata: Any) -> Figure:
+    del idata
+    names = [f"translation_x {k}/4" for k in range(4)]
+    return plot_orbit(
+        {"truth": torch.rand(4, 1, 6, 8), "shift": torch.rand(4, 1, 6, 8)}, elements=names
+    )
+
+
 ALL = pytest.mark.parametrize(
     "draw",
     [
@@ -130,6 +165,9 @@ ALL = pytest.mark.parametrize(
         information,
         strips,
         agreement,
+        confusion,
+        defect,
+        orbit,
     ],
 )
 

@@ -1,0 +1,86 @@
+"""Pictures of balls are exact sums, on the supports that they say."""
+
+import numpy as np
+import pytest
+import torch
+
+from mutoscope.zoo.datasets.balls import MovingBalls, render_balls
+from mutoscope.zoo.errors import DataError
+
+COLOURS = torch.tensor([[1.0, 0.0, 0.5], [0.2, 0.3, 0.4]], dtype=torch.float64)
+
+
+def heights(support, **options):
+    return MovingBalls(support, train_size=4000, test_size=500, **options).train.truth.position[
+        :, 0, :, 1
+    ]
+
+
+def test_a_picture_is_white_and_one_ball_and_the_other():
+    data = MovingBalls(train_size=20, test_size=5)
+    rows = torch.arange(20)
+    parts, images = data.train.parts(rows), data.train.batch(rows)["images"]
+    assert images.shape == (20, 1, *data.image_shape)
+    assert torch.equal(images, 1 + parts.sum(-4))
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert (parts.flatten(3).abs().amax(-1) > 0.1).all()
+
+
+def test_a_ball_has_its_colour_at_its_centre_and_is_nowhere_else():
+    centre = torch.tensor([[0.25, 0.75], [0.75, 0.5]], dtype=torch.float64)
+    parts = render_balls(centre, size=21, radius=0.3, colours=COLOURS)
+    torch.testing.assert_close(parts[0, :, 5, 5], COLOURS[0] - 1)  # heights are upwards
+    torch.testing.assert_close(parts[1, :, 10, 15], COLOURS[1] - 1)
+    row, column = torch.meshgrid(torch.arange(21) / 20, torch.arange(21) / 20, indexing="ij")
+    outside = ((column - 0.25) ** 2 + (row - 0.25) ** 2).sqrt() >= 0.3
+    assert (parts[0][:, outside] == 0).all()
+
+
+def test_pictures_are_smooth_functions_of_centres():
+    def picture(centre):
+        return render_balls(centre, size=9, radius=0.4, colours=COLOURS)
+
+    centre = torch.tensor([[0.31, 0.62], [0.7, 0.4]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(picture, centre)
+    assert torch.autograd.gradgradcheck(picture, centre)
+
+
+def test_supports_are_what_they_are_called():
+    y = heights("l_shape")
+    assert not (y > 0.5).all(1).any()
+    shares = [float((y[:, k] < 0.5).float().mean()) for k in range(2)]
+    np.testing.assert_allclose(shares, 2 / 3, atol=0.03)
+    y = heights("disconnected")
+    assert ((y[:, 1] - 0.5).abs() > 0.3).all()
+    y = heights("u_shape")
+    assert (((y[:, 1] - 0.5).abs() > 0.2) | (y[:, 0] < 0.25)).all()
+    y = heights("square")
+    np.testing.assert_allclose(np.corrcoef(y.T)[0, 1], 0, atol=0.05)
+    corner = MovingBalls("l_shape", train_size=5, test_size=500).corner
+    assert (corner.truth.position[:, 0, :, 1] > 0.5).all()
+
+
+def test_balls_in_the_plane_do_not_meet():
+    for blocks in ("independent", "dependent"):
+        data = MovingBalls(blocks=blocks, train_size=2000, test_size=5)
+        first, second = data.train.truth.position[:, 0].unbind(1)
+        assert ((first - second).norm(dim=1) >= 0.32).all()
+        upper_left = (second[:, 0] <= 0.5) & (second[:, 1] >= 0.5)
+        assert bool((upper_left == (first.sum(1) >= 1)).all()) == (blocks == "dependent")
+
+
+def test_a_seed_settles_the_pictures_and_splits_differ():
+    first, again, other = (MovingBalls(train_size=9, test_size=9, seed=s) for s in (1, 1, 2))
+    assert torch.equal(first.train.observations["images"], again.train.observations["images"])
+    assert not torch.equal(first.train.truth.position, other.train.truth.position)
+    assert not torch.equal(first.train.truth.position, first.test.truth.position)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"support": "z_shape"}, {"blocks": "both"}, {"size": 3}, {"radius": 0.0}, {"test_size": 0}],
+)
+def test_other_balls_are_refused(options):
+    with pytest.raises(DataError, match="needed"):
+        MovingBalls(**options)

@@ -1,0 +1,84 @@
+"""Additive decoders are sums of what single blocks give, and of nothing else."""
+
+import math
+
+import pytest
+import torch
+
+from mutoscope.guides.additive_decoder import AdditiveDecoderGuide
+from mutoscope.inference.elbo import Elbo
+from mutoscope.zoo.additive_decoder import AdditiveDecoder
+from mutoscope.zoo.errors import ConfigError, DataError
+
+SHAPE = (3, 4, 4)
+
+
+def additive(**options):
+    sizes = {"decoder_hidden_dim": 8, "decoder_layers": 2, "block_dim": 2, "num_blocks": 3}
+    torch.manual_seed(0)
+    return AdditiveDecoder(AdditiveDecoder.Config(image_shape=SHAPE, **sizes | options))
+
+
+def mixed_derivative(model):
+    """Return the largest second derivative of a mean image across two blocks."""
+    model = model.double()
+    hessian = torch.func.jacfwd(torch.func.jacrev(model.mean_image))
+    found = hessian(torch.randn(3, 2, dtype=torch.float64))
+    return float(found[..., 0, :, 1:, :].detach().abs().max())
+
+
+def recombined(model):
+    """Return by how much two images and their recombinations differ, in sum."""
+    model = model.double()
+    one, other = torch.randn(2, 5, 3, 2, dtype=torch.float64)
+    swapped = torch.cat([one[:, :1], other[:, 1:]], 1), torch.cat([other[:, :1], one[:, 1:]], 1)
+    images = [model.mean_image(each) for each in (one, other, *swapped)]
+    return float((images[0] + images[1] - images[2] - images[3]).detach().abs().max())
+
+
+def test_blocks_do_not_interact():
+    assert mixed_derivative(additive()) <= 1e-10
+    assert recombined(additive()) <= 1e-10
+    assert mixed_derivative(additive(decoder="joint")) > 1e-3
+    assert recombined(additive(decoder="joint")) > 1e-3
+
+
+def test_a_mean_image_is_the_background_and_all_parts():
+    for decoder, parts in (("additive", 3), ("joint", 1)):
+        model, latent = additive(decoder=decoder), torch.randn(5, 3, 2)
+        found = model.parts(latent)
+        assert found.shape == (5, parts, *SHAPE)
+        torch.testing.assert_close(model.background + found.sum(1), model.mean_image(latent))
+
+
+def test_a_point_without_a_prior_is_the_published_autoencoder():
+    model = additive(prior="none", image_scale=0.3)
+    guide = AdditiveDecoderGuide(model, AdditiveDecoderGuide.Config(posterior="point"))
+    images = torch.rand(6, 1, *SHAPE)
+    terms = Elbo(model, guide)({"images": images}, size=6)
+    latent = guide.latent_posterior(images).mean
+    squares = (model.mean_image(latent) - images).square().mean()
+    pixels = math.prod(SHAPE)
+    expected = pixels * (squares / (2 * 0.3**2) + math.log(0.3) + 0.5 * math.log(2 * math.pi))
+    torch.testing.assert_close(terms.objective, expected, rtol=1e-5, atol=0)
+    assert float(terms.kl["z"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"num_blocks": 1}, "one block is no sum"),
+        ({"block_dim": 0}, "block_dim=0"),
+        ({"image_scale": 0.0}, "image_scale=0"),
+        ({"decoder": "multiplicative"}, "expected one of 'additive'"),
+    ],
+)
+def test_what_is_no_sum_is_refused(options, said):
+    with pytest.raises(ConfigError, match=said):
+        additive(**options)
+
+
+def test_images_that_it_was_not_built_for_are_refused():
+    for images in (torch.rand(2, 1, 3, 5, 5), 2 * torch.ones(2, 1, *SHAPE), torch.rand(2, *SHAPE)):
+        with pytest.raises(DataError, match="Found images"):
+            additive().check_data({"images": images})

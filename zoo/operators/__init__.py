@@ -1,0 +1,15 @@
+"""Representations: an invertible linear map of the latent space for each element of a group."""
+
+from .operator import AbstractOperator
+from .phase import PhaseOperator, complex_operator, disentangled_operator
+from .shift import ShiftOperator
+from .stacked import StackedOperator
+
+__all__ = [
+    "AbstractOperator",
+    "PhaseOperator",
+    "ShiftOperator",
+    "StackedOperator",
+    "complex_operator",
+    "disentangled_operator",
+]
