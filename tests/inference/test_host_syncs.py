@@ -13,6 +13,7 @@ from mutoscope.inference.objective import Objective
 from mutoscope.zoo import SparseTransformation
 from mutoscope.zoo.checks import deferred_checks
 
+MASKS = (torch.bool, torch.uint8)
 READING_TAGS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
 
@@ -26,16 +27,17 @@ class Reads(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> object:
-        # Torch checks the probabilities of a multinomial on the host.
-        if READING_TAGS & set(func.tags) or "multinomial" in func.name() or by_mask(func, args):
+        if reads_back(func, args):
             self.operations.append(func.name())
         return func(*args, **(kwargs or {}))
 
 
-def by_mask(func: Any, args: tuple[Any, ...]) -> bool:
-    if not func.name().startswith(("aten::index.", "aten::index_put")):
-        return False
-    return any(index is not None and index.dtype == torch.bool for index in args[1])
+def reads_back(func: Any, args: tuple[Any, ...]) -> bool:
+    # Numbers look up values on the device; masks are counted first, and tags know no difference.
+    if func.name().startswith(("aten::index.", "aten::index_put")):
+        return any(index is not None and index.dtype in MASKS for index in args[1])
+    # Torch checks the probabilities of a multinomial on the host.
+    return bool(READING_TAGS & set(func.tags)) or "multinomial" in func.name()
 
 
 def reads_of_a_step(
