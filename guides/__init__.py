@@ -2,6 +2,7 @@
 
 from .additive_decoder import AdditiveDecoderGuide
 from .baselines import VariationalAutoencoderGuide
+from .continuous_operator import ContinuousOperatorGuide
 from .distributed_operator import DistributedOperatorGuide
 from .entropy_ordered_flow import EntropyOrderedFlowGuide, FlowCoreGuide
 from .registry import ENTRIES, Entry, entry_of
@@ -10,6 +11,7 @@ from .sparse_transformation import SparseTransformationGuide
 __all__ = [
     "ENTRIES",
     "AdditiveDecoderGuide",
+    "ContinuousOperatorGuide",
     "DistributedOperatorGuide",
     "EntropyOrderedFlowGuide",
     "Entry",

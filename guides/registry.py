@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..zoo.additive_decoder import AdditiveDecoder
 from ..zoo.baselines import VariationalAutoencoder
 from ..zoo.config import AbstractConfig
+from ..zoo.continuous_operator import ContinuousOperator
 from ..zoo.distributed_operator import DistributedOperator
 from ..zoo.entropy_ordered_flow import EntropyOrderedFlow
 from ..zoo.errors import ConfigError
@@ -18,6 +19,7 @@ from ..zoo.plugins import Plugin, find_plugin, plugins
 from ..zoo.sparse_transformation import SparseTransformation
 from .additive_decoder import AdditiveDecoderGuide
 from .baselines import VariationalAutoencoderGuide
+from .continuous_operator import ContinuousOperatorGuide
 from .distributed_operator import DistributedOperatorGuide
 from .entropy_ordered_flow import EntropyOrderedFlowGuide
 from .sparse_transformation import SparseTransformationGuide
@@ -70,6 +72,13 @@ def orbits() -> Example:
     return Example(
         {"images": images}, model={"image_shape": (1, 6, 6), "orders": (4,), "latent_dim": 16}
     )
+
+
+def turns() -> Example:
+    """Return five pairs of random images, for models of a circle."""
+    images = torch.rand(5, 2, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    sizes = {"image_shape": (1, 6, 6), "highest_frequency": 2, "latent_dim": 12}
+    return Example({"images": images}, model=sizes)
 
 
 @dataclass(frozen=True)
@@ -193,6 +202,22 @@ ENTRIES = (
         },
         citations=(Citation("bouchacourt2021addressing"),),
         example=orbits,
+    ),
+    Entry(
+        "continuous-operator",
+        ContinuousOperator,
+        ContinuousOperatorGuide,
+        "distributed operators of any angle",
+        baseline="vae",
+        defaults={
+            "steps": "24",
+            "labelled": True,
+            "max_steps": 2000,
+            "batch_size": 32,
+            "learning_rate": 1e-3,
+        },
+        citations=(Citation("bouchacourt2021addressing"),),
+        example=turns,
     ),
     Entry(
         "vae",

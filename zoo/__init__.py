@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .additive_decoder import AdditiveDecoder
     from .baselines import VariationalAutoencoder
+    from .continuous_operator import ContinuousOperator
     from .distributed_operator import DistributedOperator
     from .entropy_ordered_flow import EntropyOrderedFlow
     from .simulation import simulate
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdditiveDecoder",
+    "ContinuousOperator",
     "DistributedOperator",
     "EntropyOrderedFlow",
     "SparseTransformation",
@@ -23,6 +25,7 @@ __all__ = [
 _HOMES = {
     "EntropyOrderedFlow": "entropy_ordered_flow",
     "AdditiveDecoder": "additive_decoder",
+    "ContinuousOperator": "continuous_operator",
     "DistributedOperator": "distributed_operator",
     "SparseTransformation": "sparse_transformation",
     "VariationalAutoencoder": "baselines",

@@ -1,5 +1,6 @@
-"""Distributions that Pyro does not have: spike and slab, and pixels in one go."""
+"""Distributions that Pyro does not have: spike and slab, angles, and pixels in one go."""
 
+from .angles import AngleArcs, UniformAngle, wrap_angle
 from .estimators import MAX_ENUMERATED_SPIKES, Estimator, Proposals
 from .group_walk import GroupWalk
 from .markov_spike_and_slab import MAX_TABULATED_FIELDS, MarkovSpikeAndSlab
@@ -11,6 +12,7 @@ from .spike_and_slab import SpikeAndSlab
 __all__ = [
     "MAX_ENUMERATED_SPIKES",
     "MAX_TABULATED_FIELDS",
+    "AngleArcs",
     "Estimator",
     "GroupWalk",
     "MarkovSpikeAndSlab",
@@ -20,4 +22,6 @@ __all__ = [
     "PixelNormal",
     "Proposals",
     "SpikeAndSlab",
+    "UniformAngle",
+    "wrap_angle",
 ]
