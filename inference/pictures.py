@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from ..zoo.datasets import AbstractSplit
+from .angles import angles_of
 from .forecast import forecast
 from .metrics.matching import match_fields, sparse_mean
 from .posterior import predict_mean
@@ -28,6 +29,7 @@ _NAMES = (
     "traversals",
     "speeds",
     "correlation",
+    "angles",
     "confusion",
     "orbit",
 )
@@ -55,6 +57,10 @@ def draw_pictures(
     columns = {name: [row[name] for row in run.history] for name in run.history[0]}
     _save(plot_training(columns), folder / "training.png")
     _save(_frames(run, split, seed), folder / "frames.png")
+    if (angles := angles_of(run, idata)) is not None:
+        from .plots import plot_angles
+
+        _save(plot_angles(angles), folder / "angles.png")
     if "transformation" in idata["posterior"]:
         _draw_elements(run, split, idata, folder, seed)
     if "spike" not in idata["posterior"]:

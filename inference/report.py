@@ -1,12 +1,14 @@
 """What a run learned about motion: a table of figures and the pictures that go with it.
 
-Works for any model whose posterior has a spike-and-slab `speed`, or a `transformation` that is an
-element of the model's `group`, and leaves out what the model, the data or their truth do not offer.
+Works for any model whose posterior has a spike-and-slab `speed`, a `transformation` that is an
+element of the model's `group`, or an `angle`, and leaves out what the model, the data or their
+truth do not offer.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..zoo.datasets import FirstOf
+from .angles import angles_of
 from .elements import accuracy_of
 from .metrics.activity import active_fields, distinct_fields
 from .metrics.bounds import elbo_and_iwae, importance_log_weights
@@ -108,6 +111,9 @@ def report(
         figures |= _motion(idata, with_truth=bool(factors))
     if (found := accuracy_of(run, idata)) is not None:
         figures["accuracy of what acted, up to relabelling"] = found.accuracy
+    if (angles := angles_of(run, idata)) is not None:
+        figures["median error of angles (degrees)"] = math.degrees(angles.median_error)
+        figures[f"{angles.level:.0%} intervals that hold the angle"] = float(angles.covered.mean())
     findings = Findings(figures, factors)
     text = json.dumps(findings.by_name(), indent=2) + "\n"
     write_whole(folder / "report.json", lambda path: path.write_text(text))

@@ -2,6 +2,7 @@
 
 from .activity import plot_activity
 from .agreement import plot_agreement
+from .angles import plot_angles
 from .calibration import plot_calibration
 from .confusion import plot_confusion
 from .correlation import plot_correlation
@@ -22,6 +23,7 @@ from .traversals import plot_traversals
 __all__ = [
     "plot_activity",
     "plot_agreement",
+    "plot_angles",
     "plot_calibration",
     "plot_confusion",
     "plot_correlation",

@@ -102,6 +102,17 @@ def test_fit_of_a_group_infers_what_acted(words, dims, tmp_path, capsys):
     assert run.model.group.orders == (int(words[1]),)
 
 
+def test_fit_of_a_circle_infers_angles(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["fit", "continuous-operator", "--out", str(out), *GROUP]) == 0
+    assert "median error of angles (degrees)" in capsys.readouterr().out
+    pictures = {path.name for path in (out / "figures").iterdir()}
+    assert pictures == {"training.png", "frames.png", "angles.png"}
+    run = Run.load(out)
+    assert run.model.dims["angle"] == ("sequence",)
+    assert run.model.config.orders == (24,)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

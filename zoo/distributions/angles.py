@@ -26,7 +26,7 @@ def wrap_angle(angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     return torch.where(wrapped >= math.pi, wrapped - _TURN, wrapped)  # what rounding has left
 
 
-class UniformAngle(Uniform):  # type: ignore[misc]  # Pyro is untyped
+class UniformAngle(Uniform):
     """An angle from -pi to pi, each as likely as any other."""
 
     @classmethod

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from mutoscope.inference.metrics import (
     TopologicalDefect,
+    angle_agreement,
     core_agreement,
     element_accuracy,
     match_fields,
@@ -19,6 +20,7 @@ from mutoscope.inference.metrics import (
 from mutoscope.inference.plots import (
     plot_activity,
     plot_agreement,
+    plot_angles,
     plot_calibration,
     plot_confusion,
     plot_correlation,
@@ -122,6 +124,13 @@ def agreement(idata: Any) -> Figure:
     return plot_agreement(core_agreement(codes, codes[:, ::-1] + codes))
 
 
+def angles(idata: Any) -> Figure:
+    del idata
+    rng = np.random.default_rng(0)
+    true = rng.uniform(-np.pi, np.pi, 30)
+    return plot_angles(angle_agreement(true + rng.normal(0.01, 0.02, (50, 30)), true))
+
+
 def confusion(idata: Any) -> Figure:
     del idata
     acted = np.arange(200) % 10
@@ -165,6 +174,7 @@ ALL = pytest.mark.parametrize(
         information,
         strips,
         agreement,
+        angles,
         confusion,
         defect,
         orbit,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from mutoscope.inference.metrics import TopologicalDefect, element_accuracy
-from mutoscope.inference.plots import plot_confusion, plot_defect, plot_orbit
+from mutoscope.inference.metrics import TopologicalDefect, angle_agreement, element_accuracy
+from mutoscope.inference.plots import plot_angles, plot_confusion, plot_defect, plot_orbit
 from mutoscope.zoo.errors import DataError
 from mutoscope.zoo.finite_group import FiniteGroup
 
@@ -23,6 +23,18 @@ def test_confusion_boxes_the_automorphism():
     assert boxes == {(k, 3 * k % 7) for k in range(7)}
     np.testing.assert_allclose(axes.images[0].get_array(), thirds().confusion)
     assert "Accuracy 1.00" in words(figure)
+
+
+def test_angles_are_drawn_in_degrees_with_intervals_that_miss_in_another_colour():
+    true = np.radians([-90.0, 10.0, 100.0])
+    spread = np.radians(np.linspace(-2, 2, 101))[:, None]
+    figure = plot_angles(angle_agreement(true + np.radians([0, 0, 5]) + spread, true))
+    holds, misses = figure.axes[0].lines[1:]
+    np.testing.assert_allclose(holds.get_xydata(), [[-90, 0], [10, 0]], atol=1e-9)
+    np.testing.assert_allclose(misses.get_xydata(), [[100, 5]], atol=1e-9)
+    bar = figure.axes[0].collections[1].get_segments()[0]
+    assert bar[1, 1] - bar[0, 1] == pytest.approx(3.6, abs=0.06)
+    assert "67% of 90% intervals hold the truth" in words(figure)
 
 
 def test_names_of_many_elements_are_thinned_out():
