@@ -1,7 +1,9 @@
 """The shape annotations of the package are checked while tests run."""
 
+import os
 import typing
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jaxtyping
@@ -16,6 +18,7 @@ CHECKED = (
     "mutoscope.inference.elbo",
     "mutoscope.zoo.baselines",
     "mutoscope.zoo.config",
+    "mutoscope.zoo.continuous_operator",
     "mutoscope.zoo.distributed_operator",
     "mutoscope.zoo.distributions",
     "mutoscope.zoo.finite_group",
@@ -44,6 +47,16 @@ def shapes_only(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 jaxtyping.install_import_hook(CHECKED, f"{__name__}.shapes_only")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real data files."""
+    root = Path(__file__).resolve().parents[1]
+    path = Path(os.environ.get("MUTOSCOPE_DATA", root.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip("no real data files: set MUTOSCOPE_DATA to their folder")
+    return path
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from mutoscope.inference.elements import accuracy_of
 from mutoscope.inference.metrics import angle_agreement, topological_defect
 from mutoscope.inference.posterior import posterior
 from mutoscope.zoo import ContinuousOperator, DistributedOperator
-from mutoscope.zoo.datasets import FirstOf, OrbitSequences, polygons, square
+from mutoscope.zoo.datasets import FirstOf, OrbitSequences, load_images, polygons, square
 
 pytestmark = pytest.mark.slow
 
@@ -121,8 +121,44 @@ def test_ten_rotations_as_published(seed):
     assert errors["disentangled"] >= 0.012
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_turns_and_translations_whose_order_matters(seed):
+    factors = ("rotation", "translation_x", "translation_y")
+    fractions = (0.8, 0.05, 0.15)
+    data = OrbitSequences(
+        shapes(14, 1000), (4, 7, 7), factors, labelled=True, seed=seed, fractions=fractions
+    )
+    run = train(data, "shift", 392, seed=seed, max_steps=3000, learning_rate=2e-3)
+    assert data.group.turning
+    assert error(data, run, slice(2000)) <= 1e-4
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_turned_digits_of_mnist(seed, data_dir):
+    errors = {}
+    digits = load_images("mnist", data_dir / "mnist").spaced(400)
+    for operator in ("shift", "disentangled"):
+        data = OrbitSequences(digits, labelled=True, warp="accumulate", seed=seed)
+        errors[operator] = error(data, train(data, operator, 1000, seed=seed, max_steps=2000))
+    assert errors["shift"] <= 1e-3, errors
+    assert errors["disentangled"] >= 0.04, errors
+
+
+@pytest.mark.parametrize("order", [7, 10])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_which_turn_of_a_digit_is_found_without_labels(order, seed, data_dir):
+    digits = load_images("mnist", data_dir / "mnist").spaced(400)
+    data = OrbitSequences(digits, (order,), seed=seed)
+    options = {"max_steps": 2500, "learning_rate": 3e-3, "restarts": 8}
+    run = train(data, "complex", 60 * order, seed=seed, **options)
+    assert accuracy_on(data, run) > 0.95
+
+
 def accuracy(order: int, seed: int) -> float:
-    data, run = untold(order, seed)
+    return accuracy_on(*untold(order, seed))
+
+
+def accuracy_on(data, run) -> float:
     test = FirstOf(data.test, 2000)
     groups = ("posterior", "constant_data")
     idata = run.posterior(test, draws=50, seed=0, groups=groups, progress=False)

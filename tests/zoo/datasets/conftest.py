@@ -1,21 +1,7 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture(scope="session")
-def data_dir() -> Path:
-    """Folder of the real data files."""
-    path = Path(os.environ.get("MUTOSCOPE_DATA", ROOT.parent / "shared" / "data"))
-    if not path.is_dir():
-        pytest.skip("no real data files: set MUTOSCOPE_DATA to their folder")
-    return path
 
 
 @pytest.fixture
