@@ -78,7 +78,8 @@ def turns() -> Example:
     """Return five pairs of random images, for models of a circle."""
     images = torch.rand(5, 2, 1, 6, 6, generator=torch.Generator().manual_seed(1))
     sizes = {"image_shape": (1, 6, 6), "highest_frequency": 2, "latent_dim": 12}
-    return Example({"images": images}, model=sizes)
+    # Of random images no angle can be right, and finer pixels would only magnify rounding.
+    return Example({"images": images}, model=sizes | {"image_scale": 0.5})
 
 
 @dataclass(frozen=True)
