@@ -86,7 +86,7 @@ def core_report(
     model: Any = run.model
     with evaluation(model, seed=seed):
         some = train[:_MEASURED]
-        model.measure(some + model.config.noise * torch.randn_like(some))
+        model.measure(model.noisy(some))
         run.save(folder)
         figures = _figures(model, train, test)
     core = model.core_above(model.noise_floor())
@@ -111,7 +111,7 @@ def core_report(
 
 def _figures(model: Any, train: Tensor, test: Tensor) -> dict[str, float | list[float]]:  # noqa: ANN401
     components = PrincipalComponents(train)
-    noisy = test + model.config.noise * torch.randn_like(test)
+    noisy = model.noisy(test)
     nats = float(model.log_prob(noisy).mean()) / test[0].numel()
     figures: dict[str, float | list[float]] = {
         "log p of noisy images (nats per pixel)": nats,
@@ -123,7 +123,7 @@ def _figures(model: Any, train: Tensor, test: Tensor) -> dict[str, float | list[
         figures[f"squared error of {core} latents (times 1000)"] = 1000 * own
         figures[f"the same of {core} principal components"] = 1000 * linear
     blurred = test + _NOISE * torch.randn_like(test)
-    both = math.hypot(_NOISE, model.config.noise)
+    both = math.hypot(_NOISE, model.spread)
     few = int((components.entropies() > model.noise_floor(_NOISE)).sum())
     core = model.core_above(model.noise_floor(both))
     figures |= {
@@ -161,8 +161,8 @@ def draw_core_pictures(
     entropies = model.entropy[model.order].cpu().numpy()
     figure = plot_spectrum(
         entropies,
-        floor=model.noise_floor() if model.config.noise else None,
-        components=components.entropies(model.config.noise),
+        floor=model.noise_floor() if model.spread else None,
+        components=components.entropies(model.spread),
     )
     _save(figure, folder / "spectrum.png")
     with evaluation(model, seed=seed):

@@ -7,14 +7,18 @@ normflows, whose layers mix with those here.
 
 from .act_norm import ActNorm
 from .coupling import AffineCoupling, SplineCoupling
+from .haar import Haar
 from .linear import Permutation, Rotation, Units
+from .pyramid import Pyramid
 from .transform import FlowTransform
 
 __all__ = [
     "ActNorm",
     "AffineCoupling",
     "FlowTransform",
+    "Haar",
     "Permutation",
+    "Pyramid",
     "Rotation",
     "SplineCoupling",
     "Units",
