@@ -19,7 +19,8 @@ __all__ = ["EntropyOrderedFlowGuide", "FlowCoreGuide"]
 class EntropyOrderedFlowGuide(nn.Module):
     """Adds noise to the data and reads the latents off them: `z = f(x + noise * epsilon)`.
 
-    Images of so many bits get uniform noise of their step. The guide has no parameters: f is the inverse of the model's own decoder.
+    Images of so many bits get uniform noise of their step. The guide has no parameters: f is the
+    inverse of the model's own decoder.
 
     Args:
         model: The model whose latents it infers.

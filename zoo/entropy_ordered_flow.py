@@ -14,12 +14,12 @@ from typing import Literal
 import pyro
 import torch
 from jaxtyping import Float
-from pyro.distributions import Normal, TorchDistribution, Uniform
+from pyro.distributions import Normal, TorchDistribution
 from torch import Tensor, nn
 
 from .config import AbstractConfig
 from .data_checks import check_levels, check_points
-from .distributions import Rounded
+from .distributions import Rounded, Unrounded
 from .flows import (
     AffineCoupling,
     FlowTransform,
@@ -57,11 +57,12 @@ class EntropyOrderedFlow(OrderedLatents):
 
     A likelihood cannot tell how latents are rotated. The penalty can: the total correlation of the
     decoder, `sum_i log ||J_i|| - log |det J|` with J_i the columns of its Jacobian, is zero where
-    these are orthogonal. It is a factor of each datum in training, so that Pyro's own ELBOs have
-    it too, marked as a penalty, so that ours stays true beside it; not in evaluation mode. Then the entropy of the data is a sum over latents of *explained
+    these are orthogonal. Then the entropy of the data is a sum over latents of *explained
     entropies* `H_i = E[z_i^2 / 2 + log ||J_i||] + log(2 pi) / 2`, in nats: what eigenvalues are to
     principal components. Latents of a core, those that explain most, can be kept and all others
-    set to zero; how many is chosen after training.
+    set to zero; how many is chosen after training. In training the penalty is a factor of each
+    datum, see `penalise`: SVI with any ELBO of Pyro pays for it, and ours keeps the true ELBO
+    beside it. In evaluation mode there is none.
 
     Images may be modelled over scales (`levels`, see `Pyramid`). Latents of all scales are one
     vector: the penalty is about all of them, their order too, and a core takes the most telling of
@@ -182,8 +183,7 @@ class EntropyOrderedFlow(OrderedLatents):
     def noise_around(self, data: Float[Tensor, "*batch feature"]) -> TorchDistribution:
         """Return the distribution of data with the noise of training added."""
         if self.config.bits:
-            half = self.config.step / 2
-            return Uniform(data - half, data + half).to_event(1)
+            return Unrounded(data, self.config.step)
         return Normal(data, self.zero + self.config.noise).to_event(1)
 
     def noisy(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import DataError
-from .catalogue import IDX, load_images
+from .catalogue import PARTED, load_images
 from .digits import digits
 from .images import Images, to_float
+from .sequences import ImageSequences
 from .splits import divide
 
 __all__ = ["StillImages", "StillSplit", "open_stills"]
@@ -84,6 +85,29 @@ class StillImages:
         self.train, self.validation = StillSplit(images[parts[0]]), StillSplit(images[parts[1]])
         self.test = StillSplit(images[parts[2]] if test_images is None else test_images)
 
+    @classmethod
+    def of_frames(cls, sequences: ImageSequences, limit: int | None = None) -> "StillImages":
+        """Return the frames of recorded sequences as single images, in the splits of these.
+
+        Args:
+            sequences: The sequences; the first frames of all come first.
+            limit: Use so many frames, evenly spaced, of each split.
+        """
+        made = cls.__new__(cls)
+        made.name, made.image_shape = sequences.name, sequences.image_shape
+        parts = (sequences.train, sequences.validation, sequences.test)
+        made.train, made.validation, made.test = (
+            StillSplit(
+                Images(
+                    pixels=sequences.frames[part.rows].transpose(0, 1).flatten(0, 1),
+                    name=sequences.name,
+                    citation=sequences.citation,
+                ).spaced(limit)
+            )
+            for part in parts
+        )
+        return made
+
 
 def open_stills(
     name: str,
@@ -94,24 +118,24 @@ def open_stills(
 ) -> StillImages:
     """Return single images ready for training.
 
-    Digits have the 8 x 8 pixels that they are published with. The test split of the two MNISTs is
-    their published one.
+    Digits have the 8 x 8 pixels that they are published with. The test split of the two MNISTs and
+    CelebA is their published one. Of recorded sequences, every frame is an image.
 
     Args:
-        name: As for `load_images`, of a source of single images.
+        name: As for `load_images`.
         data_dir: As for `load_images`.
         seed: Seed of the split.
         limit: Use so many images, evenly spaced, of each published part.
 
     Raises:
-        DataError: The name is wrong, the source has recorded motion, or files are missing or bad.
+        DataError: The name is wrong, or files are missing or bad.
     """
     if limit is not None and limit < 1:
         raise DataError(f"limit={limit}: expected 1 or more.")
     source = digits(8, 8) if name == "digits" else load_images(name, data_dir, seed=seed)
-    if not isinstance(source, Images):
-        raise DataError(f"{name} holds sequences, but this model reads single images.")
-    test = IDX[name](data_dir, split="test") if name in IDX else None
+    if isinstance(source, ImageSequences):
+        return StillImages.of_frames(source, limit)
+    test = PARTED[name](data_dir, split="test") if name in PARTED else None
     return StillImages(
         source.spaced(limit),
         seed=seed,

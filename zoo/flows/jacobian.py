@@ -26,12 +26,15 @@ _VALUES_AT_ONCE = 2**22
 def spread_over(latent: Float[Tensor, "*batch latent"]) -> Int[Tensor, "*batch"]:
     """Return one latent's index for each datum: all equally likely, and equally often in a batch.
 
-    The first is drawn; the others follow in order, which is as random as the order of the data.
+    The first is drawn; the others follow in steps of about the golden section, so that those of
+    one batch are spread over latents that may lie in groups.
     """
     dim, leading = latent.shape[-1], latent.shape[:-1]
+    golden = round(0.618 * dim)
+    step = next(k for k in range(max(1, golden), golden + dim) if math.gcd(k, dim) == 1)
     places = torch.arange(leading.numel(), device=latent.device)
     first = torch.randint(dim, (), device=latent.device)
-    return ((places + first) % dim).reshape(leading)
+    return ((step * places + first) % dim).reshape(leading)
 
 
 def one_hot(index: Int[Tensor, "*batch"], like: Float[Tensor, "*_ latent"]) -> Tensor:

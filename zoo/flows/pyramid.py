@@ -22,10 +22,9 @@ class Pyramid(nn.Module):
 
     A multiscale flow after Dinh, Sohl-Dickstein, Bengio, "Density estimation using Real NVP", 2017,
     arXiv:1605.08803, and Kingma and Dhariwal, "Glow", 2018, arXiv:1807.03039, with two changes.
-    Between scales it takes Haar's transform, which keeps lengths and angles, so that the flow begins
-    as a transform to wavelets and its latents at right angles; and its mixing of channels are
-    rotations. Details are first predicted from what is coarser: with their latents at zero, an image
-    is what its coarse latents say.
+    Between scales it takes Haar's transform, which keeps lengths and angles, so that the flow
+    begins as a transform to wavelets, with latents at right angles; and channels are mixed by
+    rotations. The first coupling after the latents of details predicts these from what is coarser.
 
     Latents are one vector: those of the coarsest image, then details, coarse ones first.
 

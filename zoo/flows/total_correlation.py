@@ -1,4 +1,4 @@
-"""Estimates of the total correlation of a decoder: zero where its Jacobian's columns are orthogonal.
+"""Estimates of the total correlation of a decoder: zero for orthogonal columns of its Jacobian.
 
 Gresele, von Kügelgen, Stimper, Schölkopf, Besserve, "Independent mechanism analysis, a new
 concept?", 2021, arXiv:2106.05200.
