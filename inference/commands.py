@@ -68,6 +68,12 @@ def fit(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse namesp
         raise ConfigError(
             f"{folder} already holds files. Choose another --out, or pass --overwrite."
         )
+    sizes = _sizes(words.autoencoders)
+    if sizes and not Entry.named(entry).stills:
+        raise ConfigError(
+            f"--autoencoders compares compression, but {entry} has no latents in order. Leave it "
+            "out."
+        )
     Job(
         entry=entry,
         data=_options(DataOptions, words),
@@ -76,7 +82,18 @@ def fit(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse namesp
         guide=_part(words, "guide"),
         draws=words.draws,
         baseline=not words.no_baseline,
+        autoencoders=sizes,
     ).run(folder, quiet=words.quiet)
+
+
+def _sizes(words: str) -> tuple[int, ...]:
+    """Return the numbers in a list of sizes, such as "8,16"."""
+    parts = [word.strip() for word in str(words).split(",")] if words else []
+    if not all(part.isdecimal() and int(part) >= 1 for part in parts):
+        raise ConfigError(
+            f"Found --autoencoders {words}, expected sizes of latent spaces such as 8,16,32."
+        )
+    return tuple(map(int, parts))
 
 
 def resume(folder: str, *, quiet: bool = False) -> None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from ..zoo.datasets.stills import StillSplit
+from .metrics.bits import bits_per_dimension
 from .metrics.cores import mutual_information
 from .metrics.particles import evaluation
 from .metrics.principal import PrincipalComponents, decibels
@@ -29,7 +31,12 @@ __all__ = ["OrdersLatents", "core_report", "draw_core_pictures"]
 
 _MOST = 512  # test images
 _MEASURED = 256  # training images on which entropies are computed exactly
+_EXACTLY = 256  # latents; of more they are estimated, to about a hundredth of a nat
+_PROBES = 16
 _CORES = (2, 4, 8, 16, 32)
+_LARGER = (8, 16, 32, 64, 128)  # of images with so many latents or more
+_MANY = 4096
+_CODED = 64  # latents at most in the posterior that is kept
 _NOISE = 0.2
 _SHOWN = 8
 _NAMES = ("training", "spectrum", "information", "compression", "denoising", "traversals")
@@ -40,8 +47,12 @@ class OrdersLatents(Protocol):
     """What this report needs of a model, see `EntropyOrderedFlow`."""
 
     entropy: Tensor
+    spread: float
 
-    def measure(self, x: Tensor) -> Tensor:
+    def noisy(self, x: Tensor) -> Tensor:
+        """Return data with the noise of training added."""
+
+    def measure(self, x: Tensor, *, probes: int = 0) -> Tensor:
         """Compute the explained entropies on data."""
 
     def noise_floor(self, noise: float | None = None) -> float:
@@ -65,18 +76,22 @@ def core_report(
     data: Any,  # noqa: ANN401 - any data set of still images
     folder: Path,
     *,
+    autoencoders: Sequence[Run] = (),
     draws: int = 100,
     seed: int = 0,
     progress: bool = True,
 ) -> Findings:
     """Measure a run on held-out images, and write table, posterior and pictures to its folder.
 
-    Explained entropies are computed exactly first, and the run is saved once more with them.
+    Explained entropies are computed first, and the run is saved once more with them. Principal
+    components stand beside everything.
 
     Args:
         run: The run.
         data: Its data set; the test split is used, up to 512 images.
         folder: Where `report.json`, `posterior.nc` and `figures/` go.
+        autoencoders: Runs of autoencoders of the same images, as `StillImages.as_frames` gives
+            them, to compare with those cores that are as large.
         draws: Number of posterior draws of the codes.
         seed: Of all draws.
         progress: Show a bar while the posterior is drawn, if there is a terminal.
@@ -84,14 +99,16 @@ def core_report(
     split = data.test.first(_MOST)
     train, test = data.train.observations["x"], split.observations["x"]
     model: Any = run.model
-    with evaluation(model, seed=seed):
-        some = train[:_MEASURED]
-        model.measure(model.noisy(some))
+    components = PrincipalComponents(train)
+    with evaluation(model, *(each.model for each in autoencoders), seed=seed):
+        probes = 0 if len(model.entropy) <= _EXACTLY else _PROBES
+        model.measure(model.noisy(train[:_MEASURED]), probes=probes)
         run.save(folder)
-        figures = _figures(model, train, test)
-    core = model.core_above(model.noise_floor())
+        figures = _figures(model, components, autoencoders, test)
+        core = min(_CODED, model.core_above(model.noise_floor()))
+        left = model.decompress(model.compress(train[:_MEASURED], core)) - train[:_MEASURED]
     guide: Any = run.guide
-    local = guide.core_guide(core)
+    local = guide.core_guide(core, noise=max(model.spread, float(left.square().mean().sqrt())))
     posterior(
         local.model,
         local,
@@ -105,39 +122,96 @@ def core_report(
     findings = Findings(figures, ())
     text = json.dumps(findings.by_name(), indent=2) + "\n"
     write_whole(folder / "report.json", lambda path: path.write_text(text))
-    draw_core_pictures(run, data.train, split, folder / "figures", seed=seed)
+    figures_at = folder / "figures"
+    draw_core_pictures(run, data.train, split, figures_at, seed=seed, components=components)
     return findings
 
 
-def _figures(model: Any, train: Tensor, test: Tensor) -> dict[str, float | list[float]]:  # noqa: ANN401
-    components = PrincipalComponents(train)
-    noisy = model.noisy(test)
-    nats = float(model.log_prob(noisy).mean()) / test[0].numel()
-    figures: dict[str, float | list[float]] = {
-        "log p of noisy images (nats per pixel)": nats,
-        "latents above the noise floor": float(model.core_above(model.noise_floor())),
+def _figures(
+    model: Any,  # noqa: ANN401 - any model that orders its latents
+    components: PrincipalComponents,
+    autoencoders: Sequence[Run],
+    test: Tensor,
+) -> dict[str, float | list[float]]:
+    figures: dict[str, float | list[float]] = dict([_likelihood(model, test)])
+    figures["latents above the noise floor"] = float(model.core_above(model.noise_floor()))
+    for core in _cores(model):
+        own = model.decompress(model.compress(test, core))
+        linear = components.reconstruct(test, core)
+        figures[f"squared error of {core} latents (times 1000)"] = _error(own, test)
+        figures[f"the same of {core} principal components"] = _error(linear, test)
+        for run in autoencoders:
+            if _size(run) == core:
+                rebuilt = _rebuilt(run, test)
+                figures[f"the same of an autoencoder with {core}"] = _error(rebuilt, test)
+    return figures | _of_denoising(model, components, autoencoders, test)
+
+
+def _likelihood(model: Any, test: Tensor) -> tuple[str, float]:  # noqa: ANN401
+    """Return what the log-density of held-out images is called, and how large it is."""
+    log_prob, dim = model.log_prob(model.noisy(test)), test[0].numel()
+    if step := model.config.step:
+        return "bits per dimension", bits_per_dimension(log_prob, dim, step=step)
+    return "log p of noisy images (nats per pixel)", float(log_prob.mean()) / dim
+
+
+def _of_denoising(
+    model: Any,  # noqa: ANN401 - any model that orders its latents
+    components: PrincipalComponents,
+    autoencoders: Sequence[Run],
+    test: Tensor,
+) -> dict[str, float]:
+    noisy = test + _NOISE * torch.randn_like(test)
+    core = model.core_above(model.noise_floor(math.hypot(_NOISE, model.spread)))
+    few = _components_above(components, model.noise_floor(_NOISE))
+    linear = components.reconstruct(noisy, few)
+    figures = {
+        f"images with noise {_NOISE} (dB)": decibels(noisy, test),
+        f"denoised by {core} latents (dB)": decibels(model.denoise(noisy, _NOISE, core), test),
+        f"denoised by {few} principal components (dB)": decibels(linear, test),
     }
-    for core in (core for core in _CORES if core <= len(model.entropy)):
-        own = float((model.decompress(model.compress(test, core)) - test).square().mean())
-        linear = float(((components.reconstruct(test, core) - test.numpy()) ** 2).mean())
-        figures[f"squared error of {core} latents (times 1000)"] = 1000 * own
-        figures[f"the same of {core} principal components"] = 1000 * linear
-    blurred = test + _NOISE * torch.randn_like(test)
-    both = math.hypot(_NOISE, model.spread)
-    few = int((components.entropies() > model.noise_floor(_NOISE)).sum())
-    core = model.core_above(model.noise_floor(both))
-    figures |= {
-        f"images with noise {_NOISE} (dB)": decibels(blurred, test),
-        f"denoised by {core} latents (dB)": decibels(model.denoise(blurred, _NOISE, core), test),
-        f"denoised by {few} principal components (dB)": decibels(
-            components.reconstruct(blurred, max(1, few)), test
-        ),
-    }
+    for run in autoencoders:
+        name = f"denoised by an autoencoder with {_size(run)} (dB)"
+        figures[name] = decibels(_rebuilt(run, noisy.clamp(0, 1)), test)
     return figures
 
 
+def _cores(model: OrdersLatents) -> list[int]:
+    count = len(model.entropy)
+    return [core for core in (_CORES if count < _MANY else _LARGER) if core <= count]
+
+
+def _components_above(components: PrincipalComponents, entropy: float) -> int:
+    return max(1, int((components.entropies() > entropy).sum()))
+
+
+def _error(found: Any, true: Tensor) -> float:  # noqa: ANN401 - a tensor or an array
+    difference: Tensor = torch.as_tensor(found).cpu() - true.cpu()
+    return 1000 * float(difference.square().mean())
+
+
+def _size(run: Run) -> int:
+    model: Any = run.model
+    size: int = model.config.latent_dim
+    return size
+
+
+def _rebuilt(run: Run, x: Tensor) -> Tensor:
+    """Return what an autoencoder of frames makes of images."""
+    model, guide = cast(Any, run.model), cast(Any, run.guide)
+    latent = guide.latent_posterior(x.unsqueeze(1)).mean
+    found: Tensor = model.image_likelihood(latent).mean.squeeze(1)
+    return found
+
+
 def draw_core_pictures(
-    run: Run, train: StillSplit, test: StillSplit, folder: Path, *, seed: int
+    run: Run,
+    train: StillSplit,
+    test: StillSplit,
+    folder: Path,
+    *,
+    seed: int,
+    components: PrincipalComponents | None = None,
 ) -> None:
     """Draw spectrum, mutual information, compression, denoising and traversals as PNG files.
 
@@ -147,6 +221,7 @@ def draw_core_pictures(
         test: Images that are shown.
         folder: Where the files go.
         seed: Of the noise.
+        components: Those of the training images, where they are known.
     """
     from .plots import plot_information, plot_spectrum, plot_training
 
@@ -155,7 +230,8 @@ def draw_core_pictures(
         (folder / f"{name}.png").unlink(missing_ok=True)
     model: Any = run.model
     images = train.observations["x"]
-    components, shown = PrincipalComponents(images), test.batch(torch.arange(_SHOWN))["x"]
+    components = components or PrincipalComponents(images)
+    shown = test.batch(torch.arange(_SHOWN))["x"]
     columns = {name: [row[name] for row in run.history] for name in run.history[0]}
     _save(plot_training(columns), folder / "training.png")
     entropies = model.entropy[model.order].cpu().numpy()
@@ -177,7 +253,7 @@ def _compression(model: Any, components: PrincipalComponents, shown: Tensor) -> 
     from .plots import plot_strips
 
     rows = {"image": shown.numpy()}
-    for core in (core for core in _CORES if core <= len(model.entropy)):
+    for core in _cores(model):
         rows[f"{core} latents"] = model.decompress(model.compress(shown, core)).numpy()
         rows[f"{core} components"] = components.reconstruct(shown, core)
     return plot_strips(rows, title="Compression: all latents but the first set to zero")
@@ -187,7 +263,7 @@ def _denoising(model: Any, components: PrincipalComponents, shown: Tensor) -> Fi
     from .plots import plot_strips
 
     noisy = shown + _NOISE * torch.randn_like(shown)
-    few = max(1, int((components.entropies() > model.noise_floor(_NOISE)).sum()))
+    few = _components_above(components, model.noise_floor(_NOISE))
     rows = {
         "image": shown.numpy(),
         f"noise {_NOISE:g}": noisy.numpy(),

@@ -96,6 +96,8 @@ class Job:
         guide: Fields of the guide's configuration.
         draws: Number of posterior draws for each sequence.
         baseline: Whether to train the entry's baseline on the same data.
+        autoencoders: Sizes of latent spaces of autoencoders to train on the same images, for models
+            whose latents are ordered.
     """
 
     entry: str
@@ -105,6 +107,7 @@ class Job:
     guide: dict[str, Any] = field(default_factory=dict)
     draws: int = 100
     baseline: bool = True
+    autoencoders: tuple[int, ...] = ()
 
     @classmethod
     def of_folder(cls, folder: Path) -> Job:
@@ -127,7 +130,7 @@ class Job:
 
     def _notes(self) -> dict[str, Any]:
         """Return what `of_folder` reads, beside the options of training."""
-        names = ("entry", "model", "guide", "draws", "baseline")
+        names = ("entry", "model", "guide", "draws", "baseline", "autoencoders")
         job = {name: getattr(self, name) for name in names}
         return {"data": self.data.to_dict(), "job": job}
 
@@ -186,7 +189,10 @@ class Job:
             return
         console = Console(highlight=False)
         if isinstance(run.model, OrdersLatents):
-            findings = core_report(run, data, folder, draws=self.draws, progress=not quiet)
+            others = self._train_autoencoders(data, quiet=quiet)
+            findings = core_report(
+                run, data, folder, autoencoders=others, draws=self.draws, progress=not quiet
+            )
             console.print(findings.table("held-out images"))
             console.print(f"Pictures: {folder / 'figures'}   codes: {folder / 'posterior.nc'}")
             return
@@ -196,6 +202,17 @@ class Job:
         )
         console.print(findings.table())
         console.print(f"Pictures: {folder / 'figures'}   posterior: {folder / 'posterior.nc'}")
+
+    def _train_autoencoders(self, data: Any, *, quiet: bool) -> list[Run]:  # noqa: ANN401
+        """Train autoencoders of the same images, as many steps as the flow."""
+        plain = {"batch_size": self.options.batch_size, "seed": self.options.seed}
+        steps = {"max_steps": self.options.steps(len(data.train))}
+        options, entry = FitOptions.from_dict(plain | steps), Entry.named("vae")
+        runs = []
+        for size in self.autoencoders:
+            pair = build(entry, data, {"latent_dim": size}, {}, seed=self.options.seed)
+            runs.append(fit(*pair, data.as_frames(), options=options, progress=not quiet))
+        return runs
 
     def _train_baseline(self, count: int, *, quiet: bool) -> Run | None:
         entry = Entry.named(self.entry)

@@ -1,6 +1,7 @@
 """Numbers that say how good a model and its guide are; all in nats, pixels or shares of one."""
 
 from .activity import active_fields, distinct_fields, field_usage
+from .bits import bits_per_dimension
 from .blocks import BlockMatching, match_blocks
 from .bounds import Bounds, elbo_and_iwae, importance_log_weights
 from .cores import Agreement, core_agreement, mutual_information
@@ -20,6 +21,7 @@ __all__ = [
     "PrincipalComponents",
     "TopologicalDefect",
     "active_fields",
+    "bits_per_dimension",
     "core_agreement",
     "decibels",
     "distinct_fields",

@@ -1,6 +1,7 @@
 """Single images, divided into three splits, for models to which nothing moves."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -60,6 +61,36 @@ class StillSplit(Dataset[dict[str, Tensor]]):
         return StillSplit(self._images[: min(count, len(self))])
 
 
+class Frames:
+    """Single images as sequences of one frame each, called `images`.
+
+    Args:
+        split: The images.
+    """
+
+    truth = None
+
+    def __init__(self, split: StillSplit) -> None:
+        self._split = split
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def batch(
+        self, indices: Int[Tensor, " batch"] | Sequence[int]
+    ) -> dict[str, Float[Tensor, "batch 1 channel height width"]]:
+        """Return the sequences at `indices`."""
+        return {"images": self._split.batch(indices)["x"].unsqueeze(1)}
+
+
+@dataclass(frozen=True)
+class FrameSplits:
+    """What `StillImages.as_frames` returns: a training and a validation split of sequences."""
+
+    train: Frames
+    validation: Frames
+
+
 class StillImages:
     """Single images in three splits.
 
@@ -84,6 +115,10 @@ class StillImages:
         parts = divide(len(images), shares, torch.Generator().manual_seed(seed))
         self.train, self.validation = StillSplit(images[parts[0]]), StillSplit(images[parts[1]])
         self.test = StillSplit(images[parts[2]] if test_images is None else test_images)
+
+    def as_frames(self) -> FrameSplits:
+        """Return the images as sequences of one frame each, for models of sequences."""
+        return FrameSplits(Frames(self.train), Frames(self.validation))
 
     @classmethod
     def of_frames(cls, sequences: ImageSequences, limit: int | None = None) -> "StillImages":
