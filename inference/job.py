@@ -24,6 +24,7 @@ __all__ = ["OF_DATA", "Job", "build", "check_entry"]
 OF_DATA = ("image_shape", "length", "orders", "factors", "turning")
 
 _BASELINE_STEPS = 1500
+_ANY_SHAPE = (1, 1024, 1024)  # of images that nothing is wrong with
 _REPORT = "report.json"
 
 
@@ -79,7 +80,7 @@ def check_entry(entry: Entry, model: dict[str, Any], guide: dict[str, Any]) -> N
             f"{entry.name} takes {', '.join(names)}, but the data sets of the command line are "
             f"image sequences, called images. Train it in Python: fit(model, guide, {{{tensors}}})."
         )
-    shape = {"image_shape": (1, 2, 2)} if "image_shape" in _names(entry.model.Config) else {}
+    shape = {"image_shape": _ANY_SHAPE} if "image_shape" in _names(entry.model.Config) else {}
     entry.model.Config.from_dict(shape | model)
     entry.guide.Config.from_dict(guide)
 
