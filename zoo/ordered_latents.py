@@ -9,7 +9,7 @@ from pyro.distributions import Normal, TorchDistribution, TransformedDistributio
 from torch import Tensor, nn
 from torch.distributions.transforms import ReshapeTransform
 
-from .errors import ConfigError
+from .errors import ConfigError, DataError
 from .flow_core import FlowCore
 from .flows import FlowTransform
 from .flows.jacobian import columns, log_column_norms, probed_log_norms
@@ -53,8 +53,30 @@ class OrderedLatents(nn.Module):
         return data.unflatten(-1, self.image_shape)
 
     def flattened(self, x: Float[Tensor, "..."]) -> Float[Tensor, "*batch feature"]:
-        """Return data as vectors."""
-        return x.flatten(-len(self.image_shape))
+        """Return data as vectors.
+
+        Raises:
+            DataError: They have another shape.
+        """
+        axes = len(self.image_shape)
+        if tuple(x.shape[-axes:]) != self.image_shape:
+            raise DataError(
+                f"Found data of shape {tuple(x.shape)}, but this flow is one of "
+                f"{self.image_shape}, after any leading axes. Give it data of that shape."
+            )
+        return x.flatten(-axes)
+
+    def encoded(
+        self, x: Float[Tensor, "..."]
+    ) -> tuple[Float[Tensor, "*batch latent"], Float[Tensor, "*batch"]]:
+        """Return all latents of data, in the order of the flow, and the log-determinant.
+
+        Raises:
+            DataError: They have another shape, or a number is not finite.
+        """
+        if bad := int((~x.isfinite()).sum()):
+            raise DataError(f"Found {bad} numbers that are NaN or infinite. Repair these data.")
+        return self.flow.encode(self.flattened(x))
 
     def density(self) -> TorchDistribution:
         """Return the flow's own density of data, without noise on top."""
@@ -93,7 +115,7 @@ class OrderedLatents(nn.Module):
             probes: 0 is exact and costs D passes; some hundred data are enough. Else so many
                 passes estimate all D of them, see `probed_log_norms`.
         """
-        latent, _ = self.flow.encode(self.flattened(x))
+        latent, _ = self.encoded(x)
         if probes:
             log_norms = probed_log_norms(self.flow, latent, probes)
         else:
@@ -143,12 +165,12 @@ class OrderedLatents(nn.Module):
 
     def compress(self, x: Float[Tensor, "..."], core: int) -> Float[Tensor, "*batch core"]:
         """Return the `core` latents that explain most, in order."""
-        latent, _ = self.flow.encode(self.flattened(x))
+        latent, _ = self.encoded(x)
         return latent[..., self.order[: self.checked_core(core)]]
 
     def core_columns(self, x: Float[Tensor, "datum ..."], core: int) -> Float[Tensor, "..."]:
         """Return columns of the decoder, `(datum, feature, latent)`, those of the core in order."""
-        latent, _ = self.flow.encode(self.flattened(x))
+        latent, _ = self.encoded(x)
         return columns(self.flow, latent, self.order[: self.checked_core(core)])
 
     def completed(self, code: Float[Tensor, "*batch core"]) -> Float[Tensor, "*batch latent"]:
@@ -199,8 +221,8 @@ class OrderedLatents(nn.Module):
                 manifold of the core, with respect to its own volume.
         """
         if core is None:
-            log_prob: Tensor = self.density().log_prob(x)
-            return log_prob
+            latent, log_det = self.encoded(x)
+            return self.prior().log_prob(latent) + log_det
         code = self.compress(x, core)
         spanned = columns(self.flow, self.completed(code), self.order[:core])
         volume = torch.linalg.slogdet(spanned.mT @ spanned)[1] / 2

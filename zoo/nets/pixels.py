@@ -27,7 +27,7 @@ class PixelNet(nn.Sequential):
 
     def forward(
         self, image: Float[Tensor, "datum height width channel"]
-    ) -> Float[Tensor, "datum height width channel"]:
+    ) -> Float[Tensor, "datum height width feature"]:
         """Return one vector for each pixel."""
         found: Tensor = super().forward(image.movedim(-1, -3))
         return found.movedim(-3, -1)
