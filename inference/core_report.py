@@ -36,7 +36,7 @@ _PROBES = 16
 _CORES = (2, 4, 8, 16, 32)
 _LARGER = (8, 16, 32, 64, 128)  # of images with so many latents or more
 _MANY = 4096
-_CODED = 64  # latents at most in the posterior that is kept
+_CODED = 64  # latents at most in the posterior that is kept, and images if there are many latents
 _NOISE = 0.2
 _SHOWN = 8
 _NAMES = ("training", "spectrum", "information", "compression", "denoising", "traversals")
@@ -107,12 +107,13 @@ def core_report(
         figures = _figures(model, components, autoencoders, test)
         core = min(_CODED, model.core_above(model.noise_floor()))
         left = model.decompress(model.compress(train[:_MEASURED], core)) - train[:_MEASURED]
+    coded = split if len(model.entropy) <= _EXACTLY else split.first(_CODED)
     guide: Any = run.guide
     local = guide.core_guide(core, noise=max(model.spread, float(left.square().mean().sqrt())))
     posterior(
         local.model,
         local,
-        split,
+        coded,
         draws=draws,
         seed=seed,
         groups=("posterior", "sample_stats", "observed_data"),
