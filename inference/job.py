@@ -183,7 +183,8 @@ class Job:
     def _report(self, run: Run, data: Any, folder: Path, *, quiet: bool) -> None:  # noqa: ANN401
         from rich.console import Console
 
-        from .core_report import OrdersLatents, core_report
+        from .codes import OrdersLatents
+        from .core_report import core_report
         from .report import report
 
         if not leads():

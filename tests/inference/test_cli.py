@@ -68,7 +68,7 @@ def test_fit_of_a_flow_leaves_its_own_table_codes_and_pictures(tmp_path, capsys)
     assert main(["plot", str(out)]) == 0
     assert {path.name for path in (out / "figures").iterdir()} == pictures
     assert main(["posterior", str(out), "--draws", "2"]) == 0
-    assert "latent 64" in capsys.readouterr().out
+    assert "z_core: chain 1, draw 2, datum 9, core" in capsys.readouterr().out
 
 
 def test_a_flow_of_single_images_refuses_motion(tmp_path, capsys):
