@@ -29,10 +29,10 @@ _SHOWN = 8
 _NAMES = ("training", "spectrum", "information", "compression", "denoising", "traversals")
 
 
-def cores_of(model: OrdersLatents) -> list[int]:
-    """Return the sizes of cores that are compared."""
-    count = len(model.entropy)
-    return [core for core in (_CORES if count < _MANY else _LARGER) if core <= count]
+def cores_of(model: OrdersLatents, components: PrincipalComponents) -> list[int]:
+    """Return the sizes of cores that are compared: there are as many principal components."""
+    count, most = len(model.entropy), len(components.entropies())
+    return [core for core in (_CORES if count < _MANY else _LARGER) if core <= min(count, most)]
 
 
 def components_above(components: PrincipalComponents, entropy: float) -> int:
@@ -67,7 +67,7 @@ def draw_core_pictures(
     model: Any = run.model
     images = train.observations["x"]
     components = components or PrincipalComponents(images)
-    shown = test.batch(torch.arange(_SHOWN))["x"]
+    shown = test.batch(torch.arange(min(_SHOWN, len(test))))["x"]
     columns = {name: [row[name] for row in run.history] for name in run.history[0]}
     _save(plot_training(columns), folder / "training.png")
     entropies = model.entropy[model.order].cpu().numpy()
@@ -89,7 +89,7 @@ def _compression(model: Any, components: PrincipalComponents, shown: Tensor) -> 
     from .plots import plot_strips
 
     rows = {"image": shown.numpy()}
-    for core in cores_of(model):
+    for core in cores_of(model, components):
         rows[f"{core} latents"] = model.decompress(model.compress(shown, core)).numpy()
         rows[f"{core} components"] = components.reconstruct(shown, core)
     return plot_strips(rows, title="Compression: all latents but the first set to zero")

@@ -83,7 +83,7 @@ def _figures(
 ) -> dict[str, float | list[float]]:
     figures: dict[str, float | list[float]] = dict([_likelihood(model, test)])
     figures["latents above the noise floor"] = float(model.core_above(model.noise_floor()))
-    for core in cores_of(model):
+    for core in cores_of(model, components):
         own = model.decompress(model.compress(test, core))
         linear = components.reconstruct(test, core)
         figures[f"squared error of {core} latents (times 1000)"] = _error(own, test)
