@@ -92,7 +92,9 @@ class EntropyOrderedFlow(OrderedLatents):
             total_correlation: Weight of the total correlation; 0 leaves it out.
             estimator: "columns" estimates it from one column of the decoder's Jacobian for each
                 datum; "rows" takes one row of the encoder's, which has the same zeros and costs
-                half; "dense" takes all columns, for few features.
+                half; "probes" estimates all columns from four random vectors, which costs more
+                and is far less noisy with thousands of features; "dense" takes all columns, for few
+                features.
             coupling: Kind of the layers.
             couplings: Number of layers that see all features, or all of the coarsest image.
             hidden_dim: Width of the two hidden layers of each.
@@ -109,7 +111,7 @@ class EntropyOrderedFlow(OrderedLatents):
         noise: float = 0.1
         bits: int | None = None
         total_correlation: float = 1.0
-        estimator: Literal["rows", "columns", "dense"] = "rows"
+        estimator: Literal["rows", "columns", "probes", "dense"] = "rows"
         coupling: Literal["affine", "spline"] = "affine"
         couplings: int = 8
         hidden_dim: int = 128

@@ -10,12 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .jacobian import log_column_norm, log_column_norms, log_row_norm, one_hot, spread_over
+from .jacobian import log_column_norm, log_column_norms, log_row_norm, one_hot, probed_log_norms, spread_over
 from .transform import FlowTransform
 
 __all__ = ["Estimator", "TotalCorrelation", "total_correlation"]
 
-Estimator = Literal["rows", "columns", "dense"]
+Estimator = Literal["rows", "columns", "probes", "dense"]
+
+_PROBES = 4  # with two or fewer, gradients have no variance that is finite
 
 
 class TotalCorrelation(NamedTuple):
@@ -42,12 +44,17 @@ def total_correlation(
         latent: Where.
         estimator: "columns" draws one column for each datum, and its mean over draws is exact;
             "rows" draws a row of the encoder's Jacobian instead, which has the same zeros and is
-            read off the graph that has just encoded the data; "dense" takes all columns.
+            read off the graph that has just encoded the data; "probes" looks at all columns with
+            a few random vectors, see `probed_log_norms`, and its mean is exact, too; "dense" takes
+            all columns.
     """
     log_det = flow.log_abs_det_jacobian(latent, flow(latent))
     dim = latent.shape[-1]
-    if estimator == "dense":
-        norms = log_column_norms(flow, latent.reshape(-1, dim)).reshape(latent.shape)
+    if estimator in ("dense", "probes"):
+        if estimator == "dense":
+            norms = log_column_norms(flow, latent.reshape(-1, dim)).reshape(latent.shape)
+        else:
+            norms = probed_log_norms(flow, latent, _PROBES)
         return TotalCorrelation(norms.sum(-1) - log_det, torch.ones_like(latent), norms)
     index = spread_over(latent)
     seen = one_hot(index, latent)
