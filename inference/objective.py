@@ -173,7 +173,7 @@ class PyroObjective(AbstractObjective):
         return (sum(charged.by_name.values()) / self.particles - torch.as_tensor(loss)) / count
 
 
-class _Charged(Messenger):  # type: ignore[misc]  # Pyro leaves it untyped
+class _Charged(Messenger):
     """Adds up, for a whole set, what a model charges by `penalise` while it runs.
 
     Attributes:

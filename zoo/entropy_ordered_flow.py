@@ -30,7 +30,7 @@ from .flows import (
     Units,
 )
 from .flows.total_correlation import total_correlation
-from .ordered_latents import OrderedLatents
+from .ordered_latents import AbstractOrderedLatents
 from .penalty import penalise
 
 __all__ = ["DATUM", "LATENT", "EntropyOrderedFlow", "X"]
@@ -41,7 +41,7 @@ X = "x"
 _AXES = {1: ("feature",), 2: ("row", "column"), 3: ("channel", "row", "column")}
 
 
-class EntropyOrderedFlow(OrderedLatents):
+class EntropyOrderedFlow(AbstractOrderedLatents):
     """Data as an invertible function of as many latents, each of which explains its own direction.
 
     For each datum:
@@ -246,8 +246,16 @@ def _layers(config: EntropyOrderedFlow.Config) -> list[nn.Module]:
     channels, height, width = config.image_shape
     shape = channels, height, width
     coarsest = _of_vectors(config, Pyramid.coarse_dim(shape, config.levels))
-    sizes = {"steps": config.steps, "filters": config.filters, "clamp": config.clamp}
-    return [Pyramid(shape, config.levels, coarsest, **sizes)]
+    return [
+        Pyramid(
+            shape,
+            config.levels,
+            coarsest,
+            steps=config.steps,
+            filters=config.filters,
+            clamp=config.clamp,
+        )
+    ]
 
 
 def _of_vectors(config: EntropyOrderedFlow.Config, dim: int) -> list[nn.Module]:

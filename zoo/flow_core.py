@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .errors import ConfigError
 
 if TYPE_CHECKING:
-    from .ordered_latents import OrderedLatents
+    from .ordered_latents import AbstractOrderedLatents
 
 __all__ = ["FlowCore"]
 
@@ -38,7 +38,7 @@ class FlowCore(nn.Module):
         ConfigError: The noise is not positive.
     """
 
-    def __init__(self, flow: OrderedLatents, core: int, noise: float) -> None:
+    def __init__(self, flow: AbstractOrderedLatents, core: int, noise: float) -> None:
         super().__init__()
         if not (noise > 0 and math.isfinite(noise)):
             raise ConfigError(

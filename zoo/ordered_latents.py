@@ -1,6 +1,8 @@
 """Flows whose latents are ordered by what they explain, read with as many of them as is wished."""
 
+import abc
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -14,13 +16,13 @@ from .flow_core import FlowCore
 from .flows import FlowTransform
 from .flows.jacobian import columns, log_column_norms, probed_log_norms
 
-__all__ = ["OrderedLatents"]
+__all__ = ["AbstractOrderedLatents"]
 
 _MEMORY = 0.05  # share of a step in the running entropies
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
-class OrderedLatents(nn.Module):
+class AbstractOrderedLatents(nn.Module, abc.ABC):
     """A flow with the explained entropy of each latent, and a core chosen when it is used.
 
     Args:
@@ -41,6 +43,21 @@ class OrderedLatents(nn.Module):
 
     zero: Tensor
     entropy: Tensor
+
+    @property
+    @abc.abstractmethod
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Axis names of each site, in order; those of `x` are those of the data."""
+
+    @abc.abstractmethod
+    def likelihood(
+        self, latent: Float[Tensor, "*batch latent"], noise: float | None = None
+    ) -> TorchDistribution:
+        """Return p(x | z), or what it is with other noise."""
+
+    @abc.abstractmethod
+    def check_data(self, batch: Mapping[str, Tensor]) -> None:
+        """Raise `DataError` unless these are data that the model can be fitted to."""
 
     def prior(self, count: int | None = None) -> TorchDistribution:
         """Return p(z), of all latents or of `count` of them."""

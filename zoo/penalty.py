@@ -1,7 +1,7 @@
 """Terms that training pays for and that are no part of a model's density."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pyro
 from jaxtyping import Float
@@ -24,7 +24,8 @@ def penalise(name: str, term: Float[Tensor, "*batch"]) -> None:
         term: In nats, as it is weighed.
     """
     unit = Unit(-term)
-    pyro.sample(name, unit, obs=unit.sample(), infer={"is_auxiliary": True, _MARK: True})
+    marked = cast(Any, {"is_auxiliary": True, _MARK: True})
+    pyro.sample(name, unit, obs=unit.sample(), infer=marked)
 
 
 def is_penalty(site: Mapping[str, Any]) -> bool:

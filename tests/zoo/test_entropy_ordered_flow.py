@@ -72,6 +72,30 @@ def test_without_noise_the_elbo_is_the_exact_density():
     assert "total_correlation" in terms.penalty
 
 
+def test_probes_average_to_the_total_correlation_and_so_do_their_gradients():
+    count = 20_000
+    model = small(estimator="probes", noise=0.0)
+    latent = model.flow.inv(torch.randn(1, 5).double()).detach()
+
+    def gradient(latent, estimator):
+        object.__setattr__(model.config, "estimator", estimator)
+        model.zero_grad()
+        value = model.total_correlation(latent)
+        value.mean().backward()
+        grads = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+        return value.detach(), torch.cat(grads)
+
+    exact, expected = gradient(latent, "dense")
+    torch.manual_seed(0)
+    values, found = gradient(latent.expand(count, -1), "probes")
+    error = float(values.std()) / count**0.5
+    assert abs(float(values.mean() - exact)) < 5 * error < 0.2
+    torch.manual_seed(1)
+    _, again = gradient(latent.expand(count, -1), "probes")
+    noise = float((found - again).norm()) / 2**0.5
+    assert float((found - expected).norm()) < 2 * noise < 0.2 * float(expected.norm())
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.2])
 @pytest.mark.parametrize("estimator", ["columns", "dense"])
 def test_estimates_average_to_the_total_correlation(estimator, noise):
@@ -179,7 +203,7 @@ def test_training_keeps_running_entropies():
     torch.testing.assert_close(running, model.measure(normal_draws(mixing)), rtol=0, atol=0.15)
 
 
-@pytest.mark.parametrize("estimator", ["rows", "columns"])
+@pytest.mark.parametrize("estimator", ["rows", "columns", "probes"])
 def test_a_few_steps_lower_the_total_correlation(estimator):
     torch.manual_seed(0)
     x = torch.randn(400, 4) @ torch.randn(4, 4)

@@ -94,7 +94,7 @@ def _face(path: Path, size: int) -> np.ndarray:
             side = min(image.size)
             left, top = ((length - side) // 2 for length in image.size)
             square = (left, top, left + side, top + side)
-            return np.array(image.convert("RGB").resize((size, size), Image.BOX, square))
+            return np.array(image.convert("RGB").resize((size, size), Image.Resampling.BOX, square))
     except (OSError, SyntaxError) as error:
         raise DataError(f"{path} is no readable image ({error}). Copy it again.") from error
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -115,7 +116,8 @@ def probed_log_norms(
         latent: Where.
         probes: Number of random vectors for each datum.
     """
-    data, pull = vjp(lambda z: flow.decode(z)[0], latent)
+    decoded: Any = vjp(lambda z: flow.decode(z)[0], latent)
+    data, pull = decoded
     total = torch.zeros_like(latent)
     for _ in range(probes):
         total = total + pull(torch.randn_like(data))[0].square()

@@ -10,7 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .jacobian import log_column_norm, log_column_norms, log_row_norm, one_hot, probed_log_norms, spread_over
+from .jacobian import (
+    log_column_norm,
+    log_column_norms,
+    log_row_norm,
+    one_hot,
+    probed_log_norms,
+    spread_over,
+)
 from .transform import FlowTransform
 
 __all__ = ["Estimator", "TotalCorrelation", "total_correlation"]
