@@ -19,12 +19,13 @@ from .sealed import write_whole
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["NOISE", "components_above", "cores_of", "draw_core_pictures"]
+__all__ = ["NOISE", "components_above", "cores_of", "draw_core_pictures", "shown_to_components"]
 
 NOISE = 0.2  # that is taken off
 _CORES = (2, 4, 8, 16, 32)
 _LARGER = (8, 16, 32, 64, 128)  # of images with so many latents or more
 _MANY = 4096
+_FITTED = 2**27  # numbers that principal components are fitted to
 _SHOWN = 8
 _NAMES = ("training", "spectrum", "information", "compression", "denoising", "traversals")
 
@@ -38,6 +39,12 @@ def cores_of(model: OrdersLatents, components: PrincipalComponents) -> list[int]
 def components_above(components: PrincipalComponents, entropy: float) -> int:
     """Return how many components have more than so many nats, but at least one."""
     return max(1, int((components.entropies() > entropy).sum()))
+
+
+def shown_to_components(train: StillSplit) -> Tensor:
+    """Return the training images that principal components are fitted to: all, or many of them."""
+    size = train.batch([0])["x"].numel()
+    return train.first(max(1, _FITTED // size)).observations["x"]
 
 
 def draw_core_pictures(
@@ -65,7 +72,7 @@ def draw_core_pictures(
     for name in _NAMES:
         (folder / f"{name}.png").unlink(missing_ok=True)
     model: Any = run.model
-    images = train.observations["x"]
+    images = shown_to_components(train)
     components = components or PrincipalComponents(images)
     shown = test.batch(torch.arange(min(_SHOWN, len(test))))["x"]
     columns = {name: [row[name] for row in run.history] for name in run.history[0]}

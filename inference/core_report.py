@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from .codes import draw_codes
-from .core_pictures import NOISE, components_above, cores_of, draw_core_pictures
+from .core_pictures import (
+    NOISE,
+    components_above,
+    cores_of,
+    draw_core_pictures,
+    shown_to_components,
+)
 from .metrics.bits import bits_per_dimension
 from .metrics.particles import evaluation
 from .metrics.principal import PrincipalComponents, decibels
@@ -57,7 +63,7 @@ def core_report(
         progress: Show a bar while the posterior is drawn, if there is a terminal.
     """
     split = data.test.first(_MOST)
-    train, test = data.train.observations["x"], split.observations["x"]
+    train, test = shown_to_components(data.train), split.observations["x"]
     model: Any = run.model
     components = PrincipalComponents(train)
     with evaluation(model, *(each.model for each in autoencoders), seed=seed):

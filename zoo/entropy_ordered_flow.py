@@ -53,7 +53,8 @@ class EntropyOrderedFlow(AbstractOrderedLatents):
     ELBO is the log-density of noisy data under the flow, exact maximum likelihood with augmented
     data. With `noise=0` the flow itself is the density of x, and there is no latent site. With
     `bits`, x is g(z) rounded to the grey levels of an image, the noise is uniform, and the ELBO
-    bounds the log-probability of the image, from which bits per dimension follow.
+    bounds the log-probability of the image, from which bits per dimension follow (Theis, van den
+    Oord, Bethge, "A note on the evaluation of generative models", 2016, arXiv:1511.01844).
 
     A likelihood cannot tell how latents are rotated. The penalty can: the total correlation of the
     decoder, `sum_i log ||J_i|| - log |det J|` with J_i the columns of its Jacobian, is zero where

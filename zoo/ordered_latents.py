@@ -19,6 +19,7 @@ from .flows.jacobian import columns, log_column_norms, probed_log_norms
 __all__ = ["AbstractOrderedLatents"]
 
 _MEMORY = 0.05  # share of a step in the running entropies
+_TOGETHER = 64  # data whose graph is kept at once
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
@@ -134,7 +135,8 @@ class AbstractOrderedLatents(nn.Module, abc.ABC):
         """
         latent, _ = self.encoded(x)
         if probes:
-            log_norms = probed_log_norms(self.flow, latent, probes)
+            parts = latent.split(_TOGETHER)
+            log_norms = torch.cat([probed_log_norms(self.flow, part, probes) for part in parts])
         else:
             log_norms = log_column_norms(self.flow, latent)
         found = latent.square() / 2 + log_norms + _HALF_LOG_TAU

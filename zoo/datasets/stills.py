@@ -167,12 +167,10 @@ def open_stills(
     """
     if limit is not None and limit < 1:
         raise DataError(f"limit={limit}: expected 1 or more.")
+    if name in PARTED:
+        train, test = (PARTED[name](data_dir, part, limit=limit) for part in ("train", "test"))
+        return StillImages(train, seed=seed, test_images=test)
     source = digits(8, 8) if name == "digits" else load_images(name, data_dir, seed=seed)
     if isinstance(source, ImageSequences):
         return StillImages.of_frames(source, limit)
-    test = PARTED[name](data_dir, split="test") if name in PARTED else None
-    return StillImages(
-        source.spaced(limit),
-        seed=seed,
-        test_images=None if test is None else test.spaced(limit),
-    )
+    return StillImages(source.spaced(limit), seed=seed)
