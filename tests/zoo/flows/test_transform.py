@@ -135,6 +135,18 @@ def test_one_pass_gives_value_and_log_determinant():
     assert layer.calls == 1
 
 
+def test_a_pass_outlives_gradients_that_are_to_be_differentiated():
+    flow = FlowTransform([layer := Counting(DIM)])
+    data = points(DIM, 5, dtype=torch.float32).requires_grad_()
+    latent = flow.inv(data)
+    torch.autograd.grad(latent.sum(), data, create_graph=True)
+    flow.log_abs_det_jacobian(latent, data)
+    assert layer.calls == 1
+    latent.sum().backward()
+    flow.inv(data)
+    assert layer.calls == 2
+
+
 def test_nothing_is_remembered_after_a_step():
     flow, _ = made("all of ours")
     data, density = points(DIM, 5), flow.distribution(DIM)
