@@ -102,8 +102,8 @@ class EntropyOrderedFlow(AbstractOrderedLatents):
             clamp: Bound of the logarithms of scales in affine layers.
             bins: Number of bins in spline layers.
             levels: How often images are halved, for a flow over scales; 0 is a flow of vectors.
-            steps: On each of these scales, see `Pyramid`.
-            filters: Channels within the convolutional layers of these.
+            steps: Steps on each of these scales, of two convolutional couplings each.
+            filters: Channels within these couplings.
             location: Of all features together; about the mean is best.
             scale: Of all features together; about the standard deviation is best.
         """
