@@ -58,3 +58,13 @@ def test_frames_of_sequences_stay_in_their_split(tmp_path):
     assert not levels[0] & (levels[1] | levels[2])
     assert all(3 * len(own) == len(part) for own, part in zip(levels, parts, strict=True))
     assert len(open_stills(str(path), limit=5).train) == 5
+
+
+def test_images_as_sequences_of_one_frame():
+    data = open_stills("digits", limit=60)
+    frames = data.as_frames()
+    assert len(frames.train) == len(data.train)
+    assert len(frames.validation) == len(data.validation)
+    found = frames.train.batch([2, 0])["images"]
+    assert torch.equal(found.squeeze(1), data.train.batch([2, 0])["x"])
+    assert found.shape == (2, 1, 1, 8, 8)
