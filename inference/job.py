@@ -25,6 +25,7 @@ OF_DATA = ("image_shape", "length", "orders", "factors", "turning")
 
 _BASELINE_STEPS = 1500
 _ANY_SHAPE = (1, 1024, 1024)  # of images that nothing is wrong with
+_STARTED_FROM = 256  # data
 _REPORT = "report.json"
 
 
@@ -141,6 +142,7 @@ class Job:
         check_entry(entry, self.model, self.guide)
         data = self._opened()
         pair = build(entry, data, self.model, self.guide, seed=self.options.seed)
+        _initialise(pair[0], data.train, seed=self.options.seed)
         run = fit(
             *pair,
             data,
@@ -227,6 +229,15 @@ class Job:
         data = replace(self.data, labelled=False).open(seed=options.seed)
         pair = build(Entry.named(entry.baseline), data, sizes, {}, seed=options.seed)
         return fit(*pair, data, options=options, progress=not quiet)
+
+
+def _initialise(model: torch.nn.Module, train: Any, *, seed: int) -> None:  # noqa: ANN401
+    """Let a model that can start from data look at some."""
+    start: Any = getattr(model, "initialise", None)
+    if start is not None:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            start(**train.batch(torch.arange(min(_STARTED_FROM, len(train)))))
 
 
 def _names(config: Any) -> set[str]:  # noqa: ANN401 - a configuration's class

@@ -196,6 +196,16 @@ class EntropyOrderedFlow(AbstractOrderedLatents):
         found: Tensor = self.noise_around(self.flattened(x)).sample()
         return found.reshape(x.shape)
 
+    def initialise(self, x: Float[Tensor, "datum ..."]) -> None:
+        """Let channels of a flow over scales start in the units of some data, some hundred.
+
+        It shortens training, which it has to come before; a flow of vectors has no such layers.
+
+        Raises:
+            DataError: There is one datum only, or a channel is the same in all pixels of all data.
+        """
+        self.flow.initialise(self.flattened(self.noisy(x)))
+
     def forward(self, x: Float[Tensor, "..."] | None = None, *, size: int | None = None) -> Tensor:
         """Run the generative story.
 

@@ -320,6 +320,23 @@ def test_simulated_images_have_their_bits():
     of_images(bits=8).check_data({"x": eight_bit(5, 1, 8, 8, dtype=torch.float32)})
 
 
+def test_a_flow_over_scales_may_start_in_the_units_of_its_data():
+    torch.manual_seed(0)
+    config = EntropyOrderedFlow.Config(image_shape=(3, 8, 8), levels=2, noise=0.01, **IMAGES)
+    model = EntropyOrderedFlow(config)
+    x = 0.3 + 0.05 * torch.randn(200, 3, 8, 8)
+    before = model.log_prob(x).mean()
+    model.initialise(x)
+    latent, log_det = model.encoded(x)
+    assert float((model.log_prob(x).mean() - before).detach()) > 100
+    torch.testing.assert_close(latent.std(), torch.ones(()), rtol=0.05, atol=0)
+    torch.testing.assert_close(model.decompress(latent[:, model.order]), x, rtol=0, atol=1e-5)
+    found = -torch.linalg.slogdet(columns(model.flow, latent[:1]))[1]
+    torch.testing.assert_close(found, log_det[:1], rtol=1e-4, atol=0)
+    with pytest.raises(DataError, match="at least two"):
+        model.initialise(x[:1])
+
+
 def test_latents_of_all_scales_are_ordered_together():
     model = of_images((3, 8, 8), 2, dtype=torch.float32)
     x = eight_bit(40, 3, 8, 8, dtype=torch.float32)

@@ -109,6 +109,17 @@ class Pyramid(nn.Module):
             total = total + log_det
         return torch.cat([value, *reversed(details)], -1), total
 
+    @torch.no_grad()
+    def initialise(self, data: Float[Tensor, "datum feature"]) -> None:
+        """Let each scale's channels start with mean zero and standard deviation one.
+
+        Raises:
+            DataError: A channel is the same in all pixels of all images.
+        """
+        image = data.unflatten(-1, self.image_shape).movedim(-3, -1)
+        for scale in reversed(self.scales):
+            image = cast(_Scale, scale).initialise(image)
+
 
 class _Scale(nn.Module):
     """One doubling: a coarse image and latents of details to an image of twice the size.
@@ -164,6 +175,17 @@ class _Scale(nn.Module):
         coarse, detail = value.tensor_split([self.shape[-1]], -1)
         latent, _ = self.turn.inverse(detail)
         return coarse, latent.flatten(1), total
+
+    def initialise(
+        self, image: Float[Tensor, "datum height width channel"]
+    ) -> Float[Tensor, "datum row column channel"]:
+        """Let channels start from these images, and return the coarse ones."""
+        value = image
+        for layer in reversed(self.layers):
+            if isinstance(layer, ActNorm):
+                layer.initialise(value.flatten(0, 2))
+            value, _ = cast(Any, layer).inverse(value)
+        return value[..., : self.shape[-1]]
 
 
 def _summed(log_det: Tensor, coefficients: Tensor) -> Tensor:
