@@ -202,7 +202,7 @@ class EntropyOrderedFlow(AbstractOrderedLatents):
         It shortens training, which it has to come before; a flow of vectors has no such layers.
 
         Raises:
-            DataError: There is one datum only, or a channel is the same in all pixels of all data.
+            DataError: A channel is the same in all pixels of all data.
         """
         self.flow.initialise(self.flattened(self.noisy(x)))
 
