@@ -19,7 +19,8 @@ __all__ = ["EntropyOrderedFlowGuide", "FlowCoreGuide"]
 class EntropyOrderedFlowGuide(nn.Module):
     """Adds noise to the data and reads the latents off them: `z = f(x + noise * epsilon)`.
 
-    It has no parameters: f is the inverse of the model's own decoder.
+    Images of so many bits get uniform noise of their step. The guide has no parameters: f is the
+    inverse of the model's own decoder.
 
     Args:
         model: The model whose latents it infers.
@@ -47,8 +48,7 @@ class EntropyOrderedFlowGuide(nn.Module):
         data = model.flattened(x)
         if torch.is_grad_enabled() and not data.requires_grad and not data.is_inference():
             data = data.detach().requires_grad_()  # rows of the Jacobian are read off this graph
-        noisy = Normal(data, model.zero + model.config.noise).to_event(1)
-        return TransformedDistribution(noisy, [model.flow.inv])
+        return TransformedDistribution(model.noise_around(data), [model.flow.inv])
 
     def forward(self, x: Float[Tensor, "..."], *, size: int | None = None) -> None:
         """Draw the latents of every datum; none if the model has no noise.
@@ -57,7 +57,7 @@ class EntropyOrderedFlowGuide(nn.Module):
             x: Observed data.
             size: Number of data of the whole set.
         """
-        if self.model.config.noise == 0:
+        if self.model.direct:
             return
         count = x.shape[-1 - len(self.model.config.image_shape)]
         with pyro.plate(DATUM, size or count, subsample=torch.arange(count), dim=-1):
@@ -101,6 +101,6 @@ class FlowCoreGuide(nn.Module):
 
     def forward(self, x: Float[Tensor, "datum ..."], *, size: int | None = None) -> None:
         """Draw the core of every datum."""
-        count = x.shape[-1 - len(self.model.flow.config.image_shape)]
+        count = x.shape[-1 - len(self.model.flow.image_shape)]
         with pyro.plate(DATUM, size or count, subsample=torch.arange(count), dim=-1):
             pyro.sample("z_core", self.core_posterior(x))

@@ -176,8 +176,13 @@ ENTRIES = (
         citations=(
             Citation("galperin2026core"),
             Citation("gresele2021independent", lambda model, guide: model.total_correlation > 0),
-            Citation("dinh2017density", lambda model, guide: model.coupling == "affine"),
+            Citation(
+                "dinh2017density",
+                lambda model, guide: model.coupling == "affine" or model.levels > 0,
+            ),
             Citation("durkan2019neural", lambda model, guide: model.coupling == "spline"),
+            Citation("kingma2018glow", lambda model, guide: model.levels > 0),
+            Citation("theis2016note", lambda model, guide: model.bits is not None),
         ),
         example=small_images,
     ),

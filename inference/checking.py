@@ -192,7 +192,7 @@ class _First:
 
     def __init__(self, data: Observations, count: int) -> None:
         self._data, self._count = data, min(count, len(data))
-        truth: Any = getattr(data, "truth", {})
+        truth: Any = getattr(data, "truth", None) or {}
         known = truth if isinstance(truth, Mapping) else vars(truth)
         said = {n: getattr(truth, n) for n in ("dims", "factors", "units") if hasattr(truth, n)}
         self.truth = said | {

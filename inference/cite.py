@@ -29,6 +29,7 @@ DATA = {
     "digits": ("alpaydin1998optical", "pedregosa2011scikit"),
     "mnist": ("lecun1998gradient",),
     "fashion_mnist": ("xiao2017fashion",),
+    "celeba": ("liu2015deep",),
     "dsprites": ("matthey2017dsprites",),
     "shapes3d": ("burgess2018shapes",),
     "falcor3d": ("nie2020semi",),

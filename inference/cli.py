@@ -158,6 +158,11 @@ def _add_output(parser: Any) -> None:  # noqa: ANN401 - jsonargparse carries no 
     add("--overwrite", action="store_true", help="replace a run that is already there")
     add("--draws", type=int, default=100, help="posterior draws of each sequence")
     add("--no_baseline", action="store_true", help="leave out the autoencoder to compare with")
+    add(
+        "--autoencoders",
+        default="",
+        help="sizes, such as 8,16, of autoencoders to train and compare cores of a flow with",
+    )
     add("--quiet", action="store_true", help="leave out the progress bars")
 
 
@@ -172,7 +177,9 @@ def _check_config_file(words: Sequence[str]) -> None:
         from .options import FitOptions
 
         switches = dict.fromkeys(("overwrite", "no_baseline", "quiet"), bool)
-        others = {"out": str, "draws": int, **switches} if words[0] == "fit" else {}
+        others = (
+            {"out": str, "draws": int, "autoencoders": str, **switches} if words[0] == "fit" else {}
+        )
         options = (DataOptions, FitOptions) if words[0] == "fit" else (DataOptions,)
         check_config_file(path, Entry.named(words[1]), options, others)
 

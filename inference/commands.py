@@ -68,6 +68,12 @@ def fit(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse namesp
         raise ConfigError(
             f"{folder} already holds files. Choose another --out, or pass --overwrite."
         )
+    sizes = _sizes(words.autoencoders)
+    if sizes and not Entry.named(entry).stills:
+        raise ConfigError(
+            f"--autoencoders compares compression, but {entry} has no latents in order. Leave it "
+            "out."
+        )
     Job(
         entry=entry,
         data=_options(DataOptions, words),
@@ -76,7 +82,18 @@ def fit(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse namesp
         guide=_part(words, "guide"),
         draws=words.draws,
         baseline=not words.no_baseline,
+        autoencoders=sizes,
     ).run(folder, quiet=words.quiet)
+
+
+def _sizes(words: str) -> tuple[int, ...]:
+    """Return the numbers in a list of sizes, such as "8,16"."""
+    parts = [word.strip() for word in str(words).split(",")] if words else []
+    if not all(part.isdecimal() and int(part) >= 1 for part in parts):
+        raise ConfigError(
+            f"Found --autoencoders {words}, expected sizes of latent spaces such as 8,16,32."
+        )
+    return tuple(map(int, parts))
 
 
 def resume(folder: str, *, quiet: bool = False) -> None:
@@ -89,19 +106,35 @@ def resume(folder: str, *, quiet: bool = False) -> None:
     Job.of_folder(Path(folder)).go_on(Path(folder), quiet=quiet)
 
 
-def posterior(folder: str, *, draws: int = 200, seed: int = 0, out: str | None = None) -> None:
+def posterior(
+    folder: str,
+    *,
+    draws: int = 200,
+    core: int | None = None,
+    seed: int = 0,
+    out: str | None = None,
+) -> None:
     """Draw the posterior of held-out data, and write it as netCDF or Zarr.
 
     Args:
         folder: Folder of the run.
         draws: Number of draws of each datum.
+        core: Number of latents to draw, for models whose latents are ordered; None takes those
+            above the noise floor, up to 64.
         seed: Of the draws.
         out: File (.nc) or folder (.zarr) to write; None takes `posterior.nc` in the run's folder.
     """
+    from .codes import OrdersLatents, draw_codes
+
     _check_seed(seed)
     path = Path(folder) / "posterior.nc" if out is None else Path(out)
     run, split = _run_and_data(folder)
-    idata = run.posterior(split, draws=draws, seed=seed, out=path)
+    if isinstance(run.model, OrdersLatents):
+        idata = draw_codes(run, split, core=core, draws=draws, seed=seed, out=path)
+    elif core is None:
+        idata = run.posterior(split, draws=draws, seed=seed, out=path)
+    else:
+        raise ConfigError("This model has no latents in order. Leave --core out.")
     console = _console()
     for name, array in idata["posterior"].data_vars.items():
         axes = ", ".join(f"{axis} {size}" for axis, size in array.sizes.items())
@@ -152,7 +185,8 @@ def plot(folder: str, *, draws: int = 100, seed: int = 0) -> None:
         draws: Number of posterior draws of each datum.
         seed: Of the draws.
     """
-    from .core_report import OrdersLatents, draw_core_pictures
+    from .codes import OrdersLatents
+    from .core_pictures import draw_core_pictures
     from .pictures import draw_pictures
 
     _check_seed(seed)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, kl_divergence
 
 from ..zoo.errors import ConfigError
+from ..zoo.penalty import is_penalty
 
 __all__ = ["Elbo", "ElboTerms", "is_latent", "is_observed"]
 
@@ -63,7 +64,7 @@ class Elbo(nn.Module):
     a model's own checks, such as that of transport, may (see `mutoscope.zoo.checks`).
 
     Args:
-        model: A Pyro model; `model.penalties` is honoured where it exists.
+        model: A Pyro model; `model.penalties` is honoured where it exists, and `penalise`.
         guide: Its guide.
         particles: Number of draws to average over, drawn together in a plate outside of all others.
     """
@@ -103,7 +104,7 @@ class Elbo(nn.Module):
             model_trace = poutine.trace(poutine.replay(self.model, replayed)).get_trace(
                 **batch, size=size
             )
-        likelihood, kl = {}, {}
+        likelihood, kl, penalty = {}, {}, {}
         sites: Mapping[str, Any] = model_trace.nodes
         count = size * self.particles
         for name, site in sites.items():
@@ -115,9 +116,14 @@ class Elbo(nn.Module):
                 if proposals is not None:
                     log_prob = proposals[1].combine(log_prob)
                 likelihood[name] = _total(log_prob, site) / count
+            elif is_penalty(site):
+                log_factor = site["fn"].log_prob(site["value"])
+                if proposals is not None:
+                    log_factor = proposals[1].combine(log_factor)
+                penalty[name] = -_total(log_factor, site) / count
         if extra := drawn.keys() - kl.keys():
             raise ConfigError(f"The guide samples {sorted(extra)}, but the model does not.")
-        penalty = self._penalties(sites, drawn, proposals)
+        penalty |= self._penalties(sites, drawn, proposals)
         return _collect(likelihood, kl, penalty, kl_weight or {}, beta, free_bits)
 
     def _many(
@@ -197,7 +203,7 @@ def is_latent(site: Any) -> bool:  # noqa: ANN401 - a site of a Pyro trace
 
 def is_observed(site: Any) -> bool:  # noqa: ANN401 - a site of a Pyro trace
     """Tell whether a site is a random variable that data fix."""
-    if site["type"] != "sample" or site_is_subsample(site):
+    if site["type"] != "sample" or site_is_subsample(site) or is_penalty(site):
         return False
     return site["is_observed"] and not site["infer"].get("_deterministic", False)
 

@@ -24,6 +24,8 @@ __all__ = ["OF_DATA", "Job", "build", "check_entry"]
 OF_DATA = ("image_shape", "length", "orders", "factors", "turning")
 
 _BASELINE_STEPS = 1500
+_ANY_SHAPE = (1, 1024, 1024)  # of images that nothing is wrong with
+_STARTED_FROM = 256  # data
 _REPORT = "report.json"
 
 
@@ -79,7 +81,7 @@ def check_entry(entry: Entry, model: dict[str, Any], guide: dict[str, Any]) -> N
             f"{entry.name} takes {', '.join(names)}, but the data sets of the command line are "
             f"image sequences, called images. Train it in Python: fit(model, guide, {{{tensors}}})."
         )
-    shape = {"image_shape": (1, 2, 2)} if "image_shape" in _names(entry.model.Config) else {}
+    shape = {"image_shape": _ANY_SHAPE} if "image_shape" in _names(entry.model.Config) else {}
     entry.model.Config.from_dict(shape | model)
     entry.guide.Config.from_dict(guide)
 
@@ -96,6 +98,8 @@ class Job:
         guide: Fields of the guide's configuration.
         draws: Number of posterior draws for each sequence.
         baseline: Whether to train the entry's baseline on the same data.
+        autoencoders: Sizes of latent spaces of autoencoders to train on the same images, for models
+            whose latents are ordered.
     """
 
     entry: str
@@ -105,6 +109,7 @@ class Job:
     guide: dict[str, Any] = field(default_factory=dict)
     draws: int = 100
     baseline: bool = True
+    autoencoders: tuple[int, ...] = ()
 
     @classmethod
     def of_folder(cls, folder: Path) -> Job:
@@ -127,7 +132,7 @@ class Job:
 
     def _notes(self) -> dict[str, Any]:
         """Return what `of_folder` reads, beside the options of training."""
-        names = ("entry", "model", "guide", "draws", "baseline")
+        names = ("entry", "model", "guide", "draws", "baseline", "autoencoders")
         job = {name: getattr(self, name) for name in names}
         return {"data": self.data.to_dict(), "job": job}
 
@@ -137,6 +142,7 @@ class Job:
         check_entry(entry, self.model, self.guide)
         data = self._opened()
         pair = build(entry, data, self.model, self.guide, seed=self.options.seed)
+        _initialise(pair[0], data.train, seed=self.options.seed)
         run = fit(
             *pair,
             data,
@@ -179,14 +185,18 @@ class Job:
     def _report(self, run: Run, data: Any, folder: Path, *, quiet: bool) -> None:  # noqa: ANN401
         from rich.console import Console
 
-        from .core_report import OrdersLatents, core_report
+        from .codes import OrdersLatents
+        from .core_report import core_report
         from .report import report
 
         if not leads():
             return
         console = Console(highlight=False)
         if isinstance(run.model, OrdersLatents):
-            findings = core_report(run, data, folder, draws=self.draws, progress=not quiet)
+            others = self._train_autoencoders(data, quiet=quiet)
+            findings = core_report(
+                run, data, folder, autoencoders=others, draws=self.draws, progress=not quiet
+            )
             console.print(findings.table("held-out images"))
             console.print(f"Pictures: {folder / 'figures'}   codes: {folder / 'posterior.nc'}")
             return
@@ -196,6 +206,17 @@ class Job:
         )
         console.print(findings.table())
         console.print(f"Pictures: {folder / 'figures'}   posterior: {folder / 'posterior.nc'}")
+
+    def _train_autoencoders(self, data: Any, *, quiet: bool) -> list[Run]:  # noqa: ANN401
+        """Train autoencoders of the same images, as many steps as the flow."""
+        plain = {"batch_size": self.options.batch_size, "seed": self.options.seed}
+        steps = {"max_steps": self.options.steps(len(data.train))}
+        options, entry = FitOptions.from_dict(plain | steps), Entry.named("vae")
+        runs = []
+        for size in self.autoencoders:
+            pair = build(entry, data, {"latent_dim": size}, {}, seed=self.options.seed)
+            runs.append(fit(*pair, data.as_frames(), options=options, progress=not quiet))
+        return runs
 
     def _train_baseline(self, count: int, *, quiet: bool) -> Run | None:
         entry = Entry.named(self.entry)
@@ -208,6 +229,15 @@ class Job:
         data = replace(self.data, labelled=False).open(seed=options.seed)
         pair = build(Entry.named(entry.baseline), data, sizes, {}, seed=options.seed)
         return fit(*pair, data, options=options, progress=not quiet)
+
+
+def _initialise(model: torch.nn.Module, train: Any, *, seed: int) -> None:  # noqa: ANN401
+    """Let a model that can start from data look at some."""
+    start: Any = getattr(model, "initialise", None)
+    if start is not None:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            start(**train.batch(torch.arange(min(_STARTED_FROM, len(train)))))
 
 
 def _names(config: Any) -> set[str]:  # noqa: ANN401 - a configuration's class

@@ -7,9 +7,11 @@ from typing import Any, Literal
 import pyro.infer
 import torch
 from jaxtyping import Float
+from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
 from ..zoo.errors import ConfigError
+from ..zoo.penalty import is_penalty
 from ..zoo.schedules import Schedule
 from .elbo import Elbo
 
@@ -116,7 +118,8 @@ class Objective(AbstractObjective):
 class PyroObjective(AbstractObjective):
     """One of Pyro's own ELBOs: for guides without reparameterised draws, or with enumerated sites.
 
-    Its terms are not itemised, and it reads numbers back from the device at every step.
+    Its terms are not itemised, but for what the model charges by `penalise`, and it reads numbers
+    back from the device at every step.
 
     Args:
         estimator: Its name in `pyro.infer`.
@@ -126,7 +129,7 @@ class PyroObjective(AbstractObjective):
         particles: Number of draws to average over.
 
     Raises:
-        ConfigError: The model declares weights or penalties, which Pyro's ELBOs know nothing of.
+        ConfigError: The model declares weights or `penalties`, which Pyro's ELBOs know nothing of.
     """
 
     def __init__(
@@ -142,21 +145,46 @@ class PyroObjective(AbstractObjective):
         if declared:
             raise ConfigError(
                 f"{type(model).__name__} declares {' and '.join(declared)}, of which Pyro's "
-                f"{estimator} knows nothing. Use estimator='lean'."
+                f"{estimator} knows nothing. Use estimator='lean', or write penalties into the "
+                "model as sites, by mutoscope.zoo.penalty.penalise."
             )
         kind = getattr(pyro.infer, estimator)
         super().__init__(kind(num_particles=particles)(model, guide), size)
+        self.particles = particles
 
     def forward(
         self, batch: Mapping[str, Tensor]
     ) -> tuple[Float[Tensor, ""], Float[Tensor, " term"]]:
         """Return the loss, and the terms called `names`, in nats per datum."""
-        loss = self.elbo(**batch, size=self.size) / self.size
-        self.names = ("elbo", "objective")
-        return loss, torch.stack([-loss.detach(), -loss.detach()])
+        with _Charged() as charged:
+            loss = self.elbo(**batch, size=self.size) / self.size
+        paid = {name: x / (self.size * self.particles) for name, x in charged.by_name.items()}
+        elbo = sum(paid.values(), -loss.detach())
+        named = {"elbo": elbo} | {f"penalty({name})": x for name, x in paid.items()}
+        named["objective"] = -loss.detach()
+        self.names = tuple(named)
+        return loss, torch.stack([*named.values()])
 
     def score(self, batch: Mapping[str, Tensor]) -> Float[Tensor, ""]:
         """Return the true ELBO of data that are a whole set, in nats per datum."""
         count = len(next(iter(batch.values())))
-        loss = self.elbo.elbo.loss(self.elbo.model, self.elbo.guide, **batch, size=count)
-        return torch.as_tensor(-loss / count)
+        with _Charged() as charged:
+            loss = self.elbo.elbo.loss(self.elbo.model, self.elbo.guide, **batch, size=count)
+        return (sum(charged.by_name.values()) / self.particles - torch.as_tensor(loss)) / count
+
+
+class _Charged(Messenger):
+    """Adds up, for a whole set, what a model charges by `penalise` while it runs.
+
+    Attributes:
+        by_name: The sum of each term, over all particles.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_name: dict[str, Tensor] = {}
+
+    def _pyro_post_sample(self, site: Any) -> None:  # noqa: ANN401 - a message of Pyro
+        if is_penalty(site):
+            term = -(site["fn"].log_prob(site["value"]) * site["scale"]).detach().sum()
+            self.by_name[site["name"]] = self.by_name.get(site["name"], 0) + term

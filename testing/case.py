@@ -10,6 +10,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from ..guides.registry import Entry
+from ..zoo.penalty import is_penalty
 
 __all__ = ["Case", "Sites", "sites_of"]
 
@@ -90,7 +91,7 @@ def sites_of(
     trace.compute_log_prob()
     sites = Sites({}, {}, {})
     for name, site in trace.nodes.items():
-        if site["type"] != "sample" or site_is_subsample(site):
+        if site["type"] != "sample" or site_is_subsample(site) or is_penalty(site):
             continue
         if site["infer"].get("_deterministic", False):
             sites.deterministic[name] = site

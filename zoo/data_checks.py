@@ -8,10 +8,11 @@ from torch import Tensor
 
 from .errors import DataError
 
-__all__ = ["check_elements", "check_fields", "check_points", "check_sequences"]
+__all__ = ["check_elements", "check_fields", "check_levels", "check_points", "check_sequences"]
 
 _ENOUGH = 16  # data of which the same value in all says something about a feature
 _FEW_VALUES = 257  # those of an 8-bit image, and one to spare
+_SLACK = 1e-2  # of a grey level, for rounding
 
 
 def check_sequences(
@@ -138,6 +139,28 @@ def _check_density(x: Tensor, name: str) -> None:
         raise DataError(
             f"{name} takes {x.unique().numel()} values only, so that its density is unbounded. "
             f"{advice}"
+        )
+
+
+def check_levels(x: Tensor, bits: int, name: str) -> None:
+    """Refuse numbers that are no grey levels of images with so many bits.
+
+    Args:
+        x: What should be multiples of 1 / (2^bits - 1), in [0, 1].
+        bits: How many.
+        name: Of the tensor.
+
+    Raises:
+        DataError: Some are not.
+    """
+    most = 2**bits - 1
+    level = x * most
+    bad = ((level - level.round()).abs() > _SLACK) | (level < -_SLACK) | (level > most + _SLACK)
+    if bool(bad.any()):
+        raise DataError(
+            f"Found {float(x[bad][0]):.6g} in {name}, which is none of the {most + 1} levels of "
+            f"images of {bits} bits in [0, 1], and {int(bad.sum())} such numbers in all. Divide "
+            f"whole numbers by {most}, or build the model with bits=None and noise."
         )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .errors import ConfigError
 
 if TYPE_CHECKING:
-    from .entropy_ordered_flow import EntropyOrderedFlow
+    from .ordered_latents import AbstractOrderedLatents
 
 __all__ = ["FlowCore"]
 
@@ -38,7 +38,7 @@ class FlowCore(nn.Module):
         ConfigError: The noise is not positive.
     """
 
-    def __init__(self, flow: EntropyOrderedFlow, core: int, noise: float) -> None:
+    def __init__(self, flow: AbstractOrderedLatents, core: int, noise: float) -> None:
         super().__init__()
         if not (noise > 0 and math.isfinite(noise)):
             raise ConfigError(
@@ -54,7 +54,7 @@ class FlowCore(nn.Module):
 
     def forward(self, x: Float[Tensor, ...] | None = None, *, size: int | None = None) -> Tensor:
         """Run the generative story; see `EntropyOrderedFlow.forward` for the arguments."""
-        count = (size or 1) if x is None else x.shape[-1 - len(self.flow.config.image_shape)]
+        count = (size or 1) if x is None else x.shape[-1 - len(self.flow.image_shape)]
         with pyro.plate("datum", size or count, subsample=torch.arange(count), dim=-1):
             code = pyro.sample("z_core", self.flow.prior(self.core))
             latent = self.flow.completed(code)

@@ -2,6 +2,7 @@
 
 from .activity import active_fields, distinct_fields, field_usage
 from .angles import AngleAgreement, angle_agreement
+from .bits import bits_per_dimension
 from .blocks import BlockMatching, match_blocks
 from .bounds import Bounds, elbo_and_iwae, importance_log_weights
 from .cores import Agreement, core_agreement, mutual_information
@@ -23,6 +24,7 @@ __all__ = [
     "TopologicalDefect",
     "active_fields",
     "angle_agreement",
+    "bits_per_dimension",
     "core_agreement",
     "decibels",
     "distinct_fields",

@@ -10,9 +10,12 @@ from .arrays import Array, checked
 
 __all__ = ["PrincipalComponents", "decibels"]
 
+_MANY = 1024  # features (or data) of which all components are found
+_KEPT = 256
+
 
 class PrincipalComponents:
-    """The principal components of data.
+    """The principal components of data: all of them, or of many features the first 256.
 
     Args:
         data: What they are fitted to; first axis the data.
@@ -25,7 +28,12 @@ class PrincipalComponents:
         from sklearn.decomposition import PCA
 
         values = checked(data, "data", ("...", "datum"))
-        self._fitted = PCA().fit(values.reshape(len(values), -1))
+        flat = values.reshape(len(values), -1)
+        if min(flat.shape) <= _MANY:
+            self._fitted = PCA().fit(flat)
+        else:
+            few = PCA(_KEPT, svd_solver="randomized", random_state=0)
+            self._fitted = few.fit(flat.astype(np.float32))
 
     def reconstruct(
         self, data: Shaped[Array, "datum ..."], core: int

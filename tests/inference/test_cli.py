@@ -68,7 +68,66 @@ def test_fit_of_a_flow_leaves_its_own_table_codes_and_pictures(tmp_path, capsys)
     assert main(["plot", str(out)]) == 0
     assert {path.name for path in (out / "figures").iterdir()} == pictures
     assert main(["posterior", str(out), "--draws", "2"]) == 0
-    assert "latent 64" in capsys.readouterr().out
+    assert "z_core: chain 1, draw 2, datum 9, core" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory):
+    out = tmp_path_factory.mktemp("flows") / "run"
+    assert main(["fit", "entropy-ordered-flow", "--out", str(out), *STILL]) == 0
+    return out
+
+
+def test_cores_of_a_flow_are_chosen_after_training(flow, tmp_path, capsys):
+    words = ["posterior", str(flow), "--draws", "2", "--out", str(tmp_path / "codes.nc")]
+    assert main([*words, "--core", "5"]) == 0
+    assert "z_core: chain 1, draw 2, datum 9, core 5" in capsys.readouterr().out
+    assert main([*words, "--core", "65"]) == 1
+    assert "core of 65 latents; this flow has 64. Give 1 to 64." in capsys.readouterr().err
+
+
+def test_a_flow_is_checked_like_any_model(flow, capsys):
+    brief = ["--data", "4", "--draws", "30", "--simulations", "10", "--refine", "2"]
+    assert main(["check", str(flow), *brief]) == 0
+    assert "VERDICT: " in capsys.readouterr().out
+
+
+def test_autoencoders_stand_beside_cores_of_their_size(tmp_path, capsys):
+    out = tmp_path / "run"
+    words = ["--model.total_correlation", "0", "--autoencoders", "4,16", "--out", str(out)]
+    assert main(["fit", "entropy-ordered-flow", *words, *STILL]) == 0
+    report = json.loads((out / "report.json").read_text())
+    beside = {name for name in report if "autoencoder" in name}
+    assert beside == {
+        *(f"the same of an autoencoder with {size}" for size in (4, 16)),
+        *(f"denoised by an autoencoder with {size} (dB)" for size in (4, 16)),
+    }
+    assert "penalty(total_correlation)" not in Run.load(out).history[-1]
+    assert main(["fit", "sta", "--out", str(tmp_path / "no"), *SMALL, "--autoencoders", "4"]) == 1
+    assert "no latents in order" in capsys.readouterr().err
+    other = ["fit", "entropy-ordered-flow", "--out", str(tmp_path / "no"), *STILL]
+    assert main([*other, "--autoencoders", "four"]) == 1
+    assert "--autoencoders four, expected sizes" in capsys.readouterr().err
+
+
+def test_a_flow_over_scales_reports_bits(tmp_path, capsys):
+    path = tmp_path / "pictures.npy"
+    generator = np.random.default_rng(0)
+    np.save(path, generator.integers(0, 256, (24, 3, 8, 8), dtype=np.uint8))
+    scales = ["--model.levels", "1", "--model.bits", "8", "--model.filters", "4"]
+    words = ["fit", "entropy-ordered-flow", "--data", str(path), "--out", str(tmp_path / "run")]
+    assert main([*words, *scales, *STILL]) == 0
+    assert "bits per dimension" in capsys.readouterr().out
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["bits per dimension"] > 8  # of noise that was not learned
+    assert main([*words, "--overwrite", "--model.levels", "4", *STILL]) == 1
+    assert "(3, 8, 8), which cannot be halved 4 times" in capsys.readouterr().err
+
+
+def test_discrete_images_without_noise_are_refused(tmp_path, capsys):
+    words = ["fit", "entropy-ordered-flow", "--out", str(tmp_path / "run"), *STILL]
+    assert main([*words, "--model.noise", "0"]) == 1
+    assert "Give the model noise" in capsys.readouterr().err
 
 
 def test_a_flow_of_single_images_refuses_motion(tmp_path, capsys):

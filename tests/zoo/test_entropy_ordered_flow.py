@@ -8,9 +8,11 @@ import torch
 from mutoscope.guides import EntropyOrderedFlowGuide
 from mutoscope.inference import fit
 from mutoscope.inference.elbo import Elbo
+from mutoscope.inference.metrics import bits_per_dimension
 from mutoscope.inference.posterior import posterior
 from mutoscope.zoo import EntropyOrderedFlow
 from mutoscope.zoo.errors import ConfigError, DataError
+from mutoscope.zoo.flows.jacobian import columns
 
 from .flows.kinds import stirred
 
@@ -68,6 +70,30 @@ def test_without_noise_the_elbo_is_the_exact_density():
     torch.testing.assert_close(terms.elbo, model.log_prob(x).mean(), rtol=0, atol=1e-10)
     assert not terms.kl
     assert "total_correlation" in terms.penalty
+
+
+def test_probes_average_to_the_total_correlation_and_so_do_their_gradients():
+    count = 20_000
+    model = small(estimator="probes", noise=0.0)
+    latent = model.flow.inv(torch.randn(1, 5).double()).detach()
+
+    def gradient(latent, estimator):
+        object.__setattr__(model.config, "estimator", estimator)
+        model.zero_grad()
+        value = model.total_correlation(latent)
+        value.mean().backward()
+        grads = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+        return value.detach(), torch.cat(grads)
+
+    exact, expected = gradient(latent, "dense")
+    torch.manual_seed(0)
+    values, found = gradient(latent.expand(count, -1), "probes")
+    error = float(values.std()) / count**0.5
+    assert abs(float(values.mean() - exact)) < 5 * error < 0.2
+    torch.manual_seed(1)
+    _, again = gradient(latent.expand(count, -1), "probes")
+    noise = float((found - again).norm()) / 2**0.5
+    assert float((found - expected).norm()) < 2 * noise < 0.2 * float(expected.norm())
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.2])
@@ -177,7 +203,7 @@ def test_training_keeps_running_entropies():
     torch.testing.assert_close(running, model.measure(normal_draws(mixing)), rtol=0, atol=0.15)
 
 
-@pytest.mark.parametrize("estimator", ["rows", "columns"])
+@pytest.mark.parametrize("estimator", ["rows", "columns", "probes"])
 def test_a_few_steps_lower_the_total_correlation(estimator):
     torch.manual_seed(0)
     x = torch.randn(400, 4) @ torch.randn(4, 4)
@@ -217,6 +243,12 @@ def test_samples_come_from_their_seed_and_leave_the_global_one():
         ({"image_shape": (4,), "noise": -0.1}, "zero or positive"),
         ({"image_shape": (4,), "scale": 0.0}, "positive"),
         ({"image_shape": (4,), "couplings": 0}, "at least 1"),
+        ({"image_shape": (4,), "bits": 0}, "1 to 16"),
+        ({"image_shape": (1, 28, 28), "levels": -1}, "zero or positive"),
+        ({"image_shape": (1, 28, 28), "levels": 3}, "cannot be halved 3 times"),
+        ({"image_shape": (64,), "levels": 1}, "cannot be halved 1 times"),
+        ({"image_shape": (1, 8, 8), "levels": 3}, "coarsest image has one number"),
+        ({"image_shape": (1, 8, 8), "levels": 1, "steps": 0}, "at least 1"),
     ],
 )
 def test_impossible_configurations(options, reason):
@@ -233,6 +265,124 @@ def test_impossible_cores(core):
             use(core)
     with pytest.raises(ConfigError, match=r"noise=0.*positive"):
         model.core_model(2, noise=0.0)
+
+
+IMAGES = {"couplings": 1, "hidden_dim": 8, "steps": 1, "filters": 8}
+
+
+def of_images(shape=(1, 8, 8), levels=1, dtype=torch.float64, **options):
+    torch.manual_seed(0)
+    config = EntropyOrderedFlow.Config(image_shape=shape, levels=levels, **(IMAGES | options))
+    return stirred(EntropyOrderedFlow(config), 0.1).to(dtype)
+
+
+def eight_bit(count, *shape, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(2)
+    return torch.randint(0, 256, (count, *shape), generator=generator).to(dtype) / 255
+
+
+def test_the_elbo_of_rounded_data_is_their_log_density_in_steps():
+    model = of_images(bits=8)
+    guide, x = EntropyOrderedFlowGuide(model), eight_bit(5, 1, 8, 8)
+    torch.manual_seed(3)
+    terms = Elbo(model, guide)({"x": x}, size=5)
+    torch.manual_seed(3)
+    noisy = model.noisy(x)
+    assert float((noisy - x).abs().max()) <= 0.5 / 255
+    expected = model.log_prob(noisy).mean() - 64 * math.log(255)
+    torch.testing.assert_close(terms.elbo, expected, rtol=0, atol=1e-8)
+    assert terms.likelihood["x"].item() == 0
+    assert bits_per_dimension(terms.elbo.reshape(1), 64) == pytest.approx(
+        bits_per_dimension(model.log_prob(noisy), 64, step=1 / 255)
+    )
+
+
+def test_bits_of_a_known_normal_are_those_of_its_rounded_probabilities():
+    scale = 0.05
+    config = {"image_shape": (2,), "bits": 8, "location": 0.5, "scale": scale, "couplings": 1}
+    model = EntropyOrderedFlow(EntropyOrderedFlow.Config(hidden_dim=4, **config)).double()
+    torch.manual_seed(0)
+    x = ((0.5 + scale * torch.randn(4000, 2).double()) * 255).round() / 255
+    terms = Elbo(model, EntropyOrderedFlowGuide(model))({"x": x}, size=4000)
+    normal = torch.distributions.Normal(0.5, scale)
+    exact = (normal.cdf(x + 0.5 / 255) - normal.cdf(x - 0.5 / 255)).log().sum(-1)
+    found, expected = (bits_per_dimension(each, 2) for each in (terms.elbo.reshape(1), exact))
+    assert 0 <= found - expected < 5e-3
+
+
+def test_simulated_images_have_their_bits():
+    model = of_images(bits=8)
+    drawn = model(size=6).detach() * 255
+    torch.testing.assert_close(drawn, drawn.round())
+    model = of_images(bits=1)
+    with pytest.raises(DataError, match=r"0\.\d+ in x, which is none of the 2 levels of.* 1 bits"):
+        model.check_data({"x": eight_bit(5, 1, 8, 8)})
+    of_images(bits=8).check_data({"x": eight_bit(5, 1, 8, 8, dtype=torch.float32)})
+
+
+def test_a_flow_over_scales_may_start_in_the_units_of_its_data():
+    torch.manual_seed(0)
+    config = EntropyOrderedFlow.Config(image_shape=(3, 8, 8), levels=2, noise=0.01, **IMAGES)
+    model = EntropyOrderedFlow(config)
+    x = 0.3 + 0.05 * torch.randn(200, 3, 8, 8)
+    before = model.log_prob(x).mean()
+    model.initialise(x)
+    latent, log_det = model.encoded(x)
+    assert float((model.log_prob(x).mean() - before).detach()) > 100
+    torch.testing.assert_close(latent.std(), torch.ones(()), rtol=0.05, atol=0)
+    torch.testing.assert_close(model.decompress(latent[:, model.order]), x, rtol=0, atol=1e-5)
+    found = -torch.linalg.slogdet(columns(model.flow, latent[:1]))[1]
+    torch.testing.assert_close(found, log_det[:1], rtol=1e-4, atol=0)
+    with pytest.raises(DataError, match="same for all"):
+        model.flow.initialise(torch.zeros(5, 192))
+
+
+def test_latents_of_all_scales_are_ordered_together():
+    model = of_images((3, 8, 8), 2, dtype=torch.float32)
+    x = eight_bit(40, 3, 8, 8, dtype=torch.float32)
+    exact = model.measure(x)
+    latent, _ = model.encoded(x)
+    norms = columns(model.flow, latent).norm(dim=-2).log()
+    expected = (latent.square() / 2 + norms).mean(0) + math.log(2 * math.pi) / 2
+    torch.testing.assert_close(exact, expected, rtol=0, atol=1e-4)
+    torch.manual_seed(0)
+    estimated = model.measure(x, probes=16)
+    assert float((estimated - exact).abs().mean()) < 0.04
+    model.measure(x)
+    assert model.compress(x, 7).shape == (40, 7)
+    torch.testing.assert_close(model.decompress(model.compress(x, model.dim)), x, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("estimator", ["rows", "columns", "dense"])
+def test_estimates_over_scales_average_to_the_total_correlation(estimator):
+    model = of_images((1, 4, 2), 1, estimator=estimator)
+    latent = model.flow.inv(torch.randn(2, 8).double())
+    jacobian = columns(model.flow, latent)
+    dense = jacobian.norm(dim=-2).log().sum(-1) - torch.linalg.slogdet(jacobian)[1]
+    rows = torch.linalg.inv(jacobian).norm(dim=-1).log().sum(-1)
+    rows = rows + torch.linalg.slogdet(jacobian)[1]
+    draws = torch.stack(
+        [model.total_correlation(latent) for _ in range(1 if estimator == "dense" else 100)]
+    )
+    found = torch.stack([*{round(float(row.detach().sum()), 9): row for row in draws}.values()])
+    assert len(found) == (1 if estimator == "dense" else 8)
+    expected = rows if estimator == "rows" else dense
+    torch.testing.assert_close(found.mean(0), expected, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("use", "reason"),
+    [
+        (lambda model: model.compress(torch.zeros(2, 1, 8, 6), 2), r"shape \(2, 1, 8, 6\).*8, 8"),
+        (lambda model: model.log_prob(torch.zeros(2, 64)), r"shape \(2, 64\).*\(1, 8, 8\)"),
+        (lambda model: model.denoise(torch.full((1, 1, 8, 8), math.nan), 0.1), "64 numbers.*NaN"),
+        (lambda model: model.measure(torch.full((1, 1, 8, 8), math.inf)), "64 numbers.*infin"),
+        (lambda model: model.log_prob(torch.full((1, 1, 8, 8), math.nan)), "64 numbers.*NaN"),
+    ],
+)
+def test_data_that_cannot_be_read(use, reason):
+    with pytest.raises(DataError, match=reason):
+        use(of_images(dtype=torch.float32))
 
 
 def table(count=40, dim=4):

@@ -2,6 +2,7 @@
 
 from .balls import MovingBalls
 from .catalogue import SOURCES, load_images, open_data, open_orbits, sources
+from .celeba import celeba
 from .digits import digits
 from .folders import images_from
 from .idx import read_idx
@@ -44,6 +45,7 @@ __all__ = [
     "TransformedSplit",
     "Truth",
     "carry",
+    "celeba",
     "digits",
     "dsprites",
     "falcor3d",

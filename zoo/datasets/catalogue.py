@@ -6,6 +6,7 @@ from typing import Unpack
 
 from ..errors import DataError
 from ..plugins import Plugin, find_plugin, plugins
+from .celeba import celeba
 from .digits import digits
 from .files import only_data_errors
 from .folders import array_from
@@ -23,7 +24,12 @@ from .videos import moving_mnist, mpi3d, two_dsprites
 __all__ = ["SOURCES", "load_images", "open_data", "open_orbits", "sources"]
 
 GROUP = "mutoscope.datasets"
-IDX = {"mnist": mnist, "fashion_mnist": fashion_mnist}
+# With a published test part.
+PARTED: dict[str, Callable[..., Images]] = {
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "celeba": celeba,
+}
 SINGLE: dict[str, Callable[[str | Path], Images]] = {
     "dsprites": dsprites,
     "shapes3d": shapes3d,
@@ -36,7 +42,7 @@ RECORDED: dict[str, Callable[..., ImageSequences]] = {
     "moving_mnist": moving_mnist,
     "two_dsprites": two_dsprites,
 }
-SOURCES = ("digits", *IDX, *SINGLE, *RECORDED, "polygons")
+SOURCES = ("digits", *PARTED, *SINGLE, *RECORDED, "polygons")
 
 
 def sources() -> tuple[str, ...]:
@@ -69,8 +75,8 @@ def load_images(
         return digits()
     if name == "polygons":
         return polygons()
-    if name in IDX:
-        return IDX[name](data_dir)
+    if name in PARTED:
+        return PARTED[name](data_dir)
     if name in SINGLE or name in RECORDED:
         if data_dir is None:
             raise DataError(f"{name} is read from files. Give their folder as data_dir.")
@@ -113,7 +119,7 @@ def open_data(
 ) -> TransformedImages | ImageSequences:
     """Return a data set ready for training: transformed images, or recorded sequences.
 
-    The test split of the two MNISTs shows images of their published test part only.
+    The test split of the two MNISTs and CelebA shows images of their published test part only.
 
     Args:
         name: As for `load_images`.
@@ -135,7 +141,7 @@ def open_data(
             given = ", ".join(["transforms"] * (transforms is not None) + list(options))
             raise DataError(f"{name} has recorded motion. Leave out {given}.")
         return source.shortened(length=length, limit=limit)
-    test = IDX[name](data_dir, split="test") if name in IDX else None
+    test = PARTED[name](data_dir, split="test") if name in PARTED else None
     return TransformedImages(
         source.spaced(limit),
         ("rotation", "scale") if transforms is None else tuple(transforms),
@@ -161,7 +167,7 @@ def open_orbits(
 ) -> OrbitSequences:
     """Return a data set in which a finite group acts on single images.
 
-    The test split of the two MNISTs shows images of their published test part only.
+    The test split of the two MNISTs and CelebA shows images of their published test part only.
 
     Args:
         name: As for `load_images`.
@@ -184,7 +190,7 @@ def open_orbits(
     source = load_images(name, data_dir, seed=seed)
     if isinstance(source, ImageSequences):
         raise DataError(f"{name} has recorded motion, but a group acts on single images.")
-    test = IDX[name](data_dir, split="test") if name in IDX else None
+    test = PARTED[name](data_dir, split="test") if name in PARTED else None
     return OrbitSequences(
         source.spaced(limit),
         orders,

@@ -58,23 +58,32 @@ FASHION = Published(
 
 
 @only_data_errors
-def mnist(data_dir: str | Path | None = None, split: Literal["train", "test"] = "train") -> Images:
+def mnist(
+    data_dir: str | Path | None = None,
+    split: Literal["train", "test"] = "train",
+    *,
+    limit: int | None = None,
+) -> Images:
     """Return MNIST: 60000 training or 10000 test digits of 28 x 28 pixels, with their labels.
 
     Args:
         data_dir: Folder of the four published IDX files, gzipped or not; without it they are
             downloaded once to the user's cache and checked.
         split: Which of the two published parts.
+        limit: Return so many of it only, evenly spaced.
 
     Raises:
         DataError: A file is missing, damaged or cannot be downloaded.
     """
-    return _published(MNIST, data_dir, split)
+    return _published(MNIST, data_dir, split).spaced(limit)
 
 
 @only_data_errors
 def fashion_mnist(
-    data_dir: str | Path | None = None, split: Literal["train", "test"] = "train"
+    data_dir: str | Path | None = None,
+    split: Literal["train", "test"] = "train",
+    *,
+    limit: int | None = None,
 ) -> Images:
     """Return Fashion-MNIST: pictures of clothing, in the format and sizes of MNIST.
 
@@ -82,11 +91,12 @@ def fashion_mnist(
         data_dir: Folder of the four published IDX files, gzipped or not; without it they are
             downloaded once to the user's cache and checked.
         split: Which of the two published parts.
+        limit: Return so many of it only, evenly spaced.
 
     Raises:
         DataError: A file is missing, damaged or cannot be downloaded.
     """
-    return _published(FASHION, data_dir, split)
+    return _published(FASHION, data_dir, split).spaced(limit)
 
 
 def _published(source: Published, data_dir: str | Path | None, split: str) -> Images:

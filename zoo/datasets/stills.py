@@ -1,6 +1,7 @@
 """Single images, divided into three splits, for models to which nothing moves."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,9 +10,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import DataError
-from .catalogue import IDX, load_images
+from .catalogue import PARTED, load_images
 from .digits import digits
 from .images import Images, to_float
+from .sequences import ImageSequences
 from .splits import divide
 
 __all__ = ["StillImages", "StillSplit", "open_stills"]
@@ -59,6 +61,36 @@ class StillSplit(Dataset[dict[str, Tensor]]):
         return StillSplit(self._images[: min(count, len(self))])
 
 
+class Frames:
+    """Single images as sequences of one frame each, called `images`.
+
+    Args:
+        split: The images.
+    """
+
+    truth = None
+
+    def __init__(self, split: StillSplit) -> None:
+        self._split = split
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def batch(
+        self, indices: Int[Tensor, " batch"] | Sequence[int]
+    ) -> dict[str, Float[Tensor, "batch 1 channel height width"]]:
+        """Return the sequences at `indices`."""
+        return {"images": self._split.batch(indices)["x"].unsqueeze(1)}
+
+
+@dataclass(frozen=True)
+class FrameSplits:
+    """What `StillImages.as_frames` returns: a training and a validation split of sequences."""
+
+    train: Frames
+    validation: Frames
+
+
 class StillImages:
     """Single images in three splits.
 
@@ -84,6 +116,33 @@ class StillImages:
         self.train, self.validation = StillSplit(images[parts[0]]), StillSplit(images[parts[1]])
         self.test = StillSplit(images[parts[2]] if test_images is None else test_images)
 
+    def as_frames(self) -> FrameSplits:
+        """Return the images as sequences of one frame each, for models of sequences."""
+        return FrameSplits(Frames(self.train), Frames(self.validation))
+
+    @classmethod
+    def of_frames(cls, sequences: ImageSequences, limit: int | None = None) -> "StillImages":
+        """Return the frames of recorded sequences as single images, in the splits of these.
+
+        Args:
+            sequences: The sequences; the first frames of all come first.
+            limit: Use so many frames, evenly spaced, of each split.
+        """
+        made = cls.__new__(cls)
+        made.name, made.image_shape = sequences.name, sequences.image_shape
+        parts = (sequences.train, sequences.validation, sequences.test)
+        made.train, made.validation, made.test = (
+            StillSplit(
+                Images(
+                    pixels=sequences.frames[part.rows].transpose(0, 1).flatten(0, 1),
+                    name=sequences.name,
+                    citation=sequences.citation,
+                ).spaced(limit)
+            )
+            for part in parts
+        )
+        return made
+
 
 def open_stills(
     name: str,
@@ -94,26 +153,24 @@ def open_stills(
 ) -> StillImages:
     """Return single images ready for training.
 
-    Digits have the 8 x 8 pixels that they are published with. The test split of the two MNISTs is
-    their published one.
+    Digits have the 8 x 8 pixels that they are published with. The test split of the two MNISTs and
+    CelebA is their published one. Of recorded sequences, every frame is an image.
 
     Args:
-        name: As for `load_images`, of a source of single images.
+        name: As for `load_images`.
         data_dir: As for `load_images`.
         seed: Seed of the split.
         limit: Use so many images, evenly spaced, of each published part.
 
     Raises:
-        DataError: The name is wrong, the source has recorded motion, or files are missing or bad.
+        DataError: The name is wrong, or files are missing or bad.
     """
     if limit is not None and limit < 1:
         raise DataError(f"limit={limit}: expected 1 or more.")
+    if name in PARTED:
+        train, test = (PARTED[name](data_dir, part, limit=limit) for part in ("train", "test"))
+        return StillImages(train, seed=seed, test_images=test)
     source = digits(8, 8) if name == "digits" else load_images(name, data_dir, seed=seed)
-    if not isinstance(source, Images):
-        raise DataError(f"{name} holds sequences, but this model reads single images.")
-    test = IDX[name](data_dir, split="test") if name in IDX else None
-    return StillImages(
-        source.spaced(limit),
-        seed=seed,
-        test_images=None if test is None else test.spaced(limit),
-    )
+    if isinstance(source, ImageSequences):
+        return StillImages.of_frames(source, limit)
+    return StillImages(source.spaced(limit), seed=seed)

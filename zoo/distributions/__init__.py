@@ -7,6 +7,7 @@ from .markov_spike_and_slab import MAX_TABULATED_FIELDS, MarkovSpikeAndSlab
 from .one_active import OneActiveField
 from .one_of import OneOf
 from .pixels import PixelBernoulli, PixelNormal
+from .rounded import Rounded, Unrounded
 from .spike_and_slab import SpikeAndSlab
 
 __all__ = [
@@ -21,7 +22,9 @@ __all__ = [
     "PixelBernoulli",
     "PixelNormal",
     "Proposals",
+    "Rounded",
     "SpikeAndSlab",
     "UniformAngle",
+    "Unrounded",
     "wrap_angle",
 ]

@@ -1,4 +1,4 @@
-"""Couplings: one half of the features is moved by what a network reads off the other half."""
+"""Couplings: some of the features are moved by what a network reads off the others."""
 
 import abc
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..nets import mlp
+from ..nets import PixelNet, mlp
 from .spline import apply_spline, invert_spline, numbers_of
 
 __all__ = ["AffineCoupling", "SplineCoupling"]
@@ -18,18 +18,31 @@ class _AbstractCoupling(nn.Module, abc.ABC):
     """A coupling whose network starts at zero, so that the layer starts as the identity.
 
     Args:
-        dim: Number of features, at least two; the first half, rounded down, is only read.
+        dim: Number of features, at least two.
         numbers: How many numbers the network gives for each feature that is moved.
         hidden_dims: Widths of the network's hidden layers.
+        kept: How many features, the first ones, are only read; None: half, rounded down.
+        kernel: Width of convolutions, for features of pixels; None reads each vector by itself.
     """
 
-    def __init__(self, dim: int, numbers: int, hidden_dims: Sequence[int]) -> None:
+    def __init__(
+        self,
+        dim: int,
+        numbers: int,
+        hidden_dims: Sequence[int],
+        *,
+        kept: int | None = None,
+        kernel: int | None = None,
+    ) -> None:
         super().__init__()
         if dim < 2:
             raise ConfigError(f"A coupling of {dim} features has no two halves. Give at least 2.")
-        self.kept = dim // 2
+        self.kept = dim // 2 if kept is None else kept
+        if not 1 <= self.kept < dim:
+            raise ConfigError(f"Found kept={kept} of {dim} features. Give 1 to {dim - 1}.")
         self.moved = dim - self.kept
-        self.net = mlp([self.kept, *hidden_dims, self.moved * numbers], nn.ReLU)
+        sizes = [self.kept, *hidden_dims, self.moved * numbers]
+        self.net = mlp(sizes, nn.ReLU) if kernel is None else PixelNet(sizes, kernel)
         last = self.net[-1]
         nn.init.zeros_(last.get_parameter("weight"))
         nn.init.zeros_(last.get_parameter("bias"))
@@ -73,12 +86,20 @@ class AffineCoupling(_AbstractCoupling):
         dim: Number of features.
         hidden_dims: Widths of the network's hidden layers.
         clamp: Bound of the logarithm of scales.
+        kept: How many features, the first ones, are only read; None: half, rounded down.
+        kernel: Width of convolutions, for features of pixels; None reads each vector by itself.
     """
 
     def __init__(
-        self, dim: int, hidden_dims: Sequence[int] = (128, 128), *, clamp: float = 2.0
+        self,
+        dim: int,
+        hidden_dims: Sequence[int] = (128, 128),
+        *,
+        clamp: float = 2.0,
+        kept: int | None = None,
+        kernel: int | None = None,
     ) -> None:
-        super().__init__(dim, 2, hidden_dims)
+        super().__init__(dim, 2, hidden_dims, kept=kept, kernel=kernel)
         self.clamp = clamp
 
     def _decode(self, moved: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,6 +125,8 @@ class SplineCoupling(_AbstractCoupling):
         hidden_dims: Widths of the network's hidden layers.
         bins: Number of bins of each spline.
         bound: Splines reach from minus this to this; outside, the layer is the identity.
+        kept: How many features, the first ones, are only read; None: half, rounded down.
+        kernel: Width of convolutions, for features of pixels; None reads each vector by itself.
     """
 
     def __init__(
@@ -113,8 +136,10 @@ class SplineCoupling(_AbstractCoupling):
         *,
         bins: int = 8,
         bound: float = 5.0,
+        kept: int | None = None,
+        kernel: int | None = None,
     ) -> None:
-        super().__init__(dim, numbers_of(bins), hidden_dims)
+        super().__init__(dim, numbers_of(bins), hidden_dims, kept=kept, kernel=kernel)
         self.bound = bound
 
     def _decode(self, moved: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:

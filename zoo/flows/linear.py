@@ -1,7 +1,7 @@
 """Linear layers: rotations that are learned, fixed permutations and units."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 __all__ = ["Permutation", "Rotation", "Units"]
@@ -44,15 +44,16 @@ class Rotation(nn.Module):
 
 
 class Permutation(nn.Module):
-    """A fixed order of features, drawn when it is made.
+    """A fixed order of features, drawn when it is made unless it is given.
 
     Args:
         dim: Number of features.
+        order: Which latent each feature is.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, order: Int[Tensor, " feature"] | None = None) -> None:
         super().__init__()
-        order = torch.randperm(dim)
+        order = torch.randperm(dim) if order is None else order
         self.register_buffer("order", order)
         self.register_buffer("back", order.argsort())
 

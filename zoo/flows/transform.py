@@ -153,8 +153,9 @@ class FlowTransform(TransformModule):
         return passed
 
     def _forget(self, _: Tensor) -> None:
-        """Drop the pass: a backward pass frees its graph."""
-        self._passed = None
+        """Drop the pass: a backward pass frees its graph, unless it makes one of its own."""
+        if not torch.is_grad_enabled():
+            self._passed = None
 
     def _versions(self, *tensors: Tensor) -> list[tuple[Tensor, int]]:
         every = (*tensors, *self.parameters(), *self.buffers())

@@ -71,3 +71,14 @@ def test_principal_components_of_a_known_normal(rng: np.random.Generator) -> Non
 
 def test_decibels() -> None:
     assert decibels(torch.full((2, 4), 0.1), torch.zeros(2, 4)) == pytest.approx(20)
+
+
+def test_of_many_features_the_first_components_are_found(rng: np.random.Generator) -> None:
+    scales = np.array([9.0, 5.0, 3.0])
+    directions = np.linalg.qr(rng.normal(size=(1100, 3)))[0]
+    data = rng.normal(size=(1100, 3)) * scales @ directions.T + 1e-3 * rng.normal(size=(1100, 1100))
+    components = PrincipalComponents(data)
+    assert len(components.entropies()) == 256
+    expected = 0.5 * np.log(2 * math.pi * math.e * scales**2)
+    np.testing.assert_allclose(components.entropies()[:3], expected, atol=0.1)
+    assert np.abs(components.reconstruct(data, 3) - data).max() < 0.01

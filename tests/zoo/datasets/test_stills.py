@@ -40,11 +40,31 @@ def test_a_published_test_part_stays_whole():
         StillImages(images, test_images=Images(pixels=torch.rand(3, 1, 5, 5)))
 
 
-def test_limits_and_sequences_are_refused(tmp_path):
+def test_impossible_limits():
     assert len(open_stills("digits", limit=100).train) == 80
     with pytest.raises(DataError, match="limit=0"):
         open_stills("digits", limit=0)
+
+
+def test_frames_of_sequences_stay_in_their_split(tmp_path):
     path = tmp_path / "film.npy"
-    np.save(path, np.zeros((6, 3, 1, 4, 4), np.float32))
-    with pytest.raises(DataError, match="single images"):
-        open_stills(str(path))
+    level = np.arange(20, dtype=np.float32)[:, None, None, None, None] / 20
+    np.save(path, np.broadcast_to(level, (20, 3, 1, 4, 4)))
+    data = open_stills(str(path))
+    parts = [split.observations["x"] for split in (data.train, data.validation, data.test)]
+    assert sum(map(len, parts)) == 60
+    assert data.image_shape == (1, 4, 4)
+    levels = [set(part[:, 0, 0, 0].tolist()) for part in parts]
+    assert not levels[0] & (levels[1] | levels[2])
+    assert all(3 * len(own) == len(part) for own, part in zip(levels, parts, strict=True))
+    assert len(open_stills(str(path), limit=5).train) == 5
+
+
+def test_images_as_sequences_of_one_frame():
+    data = open_stills("digits", limit=60)
+    frames = data.as_frames()
+    assert len(frames.train) == len(data.train)
+    assert len(frames.validation) == len(data.validation)
+    found = frames.train.batch([2, 0])["images"]
+    assert torch.equal(found.squeeze(1), data.train.batch([2, 0])["x"])
+    assert found.shape == (2, 1, 1, 8, 8)

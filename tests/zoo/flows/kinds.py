@@ -11,11 +11,13 @@ from mutoscope.zoo.flows import (
     AffineCoupling,
     FlowTransform,
     Permutation,
+    Pyramid,
     Rotation,
     SplineCoupling,
 )
 
 DIM = 4
+IMAGES = ("MultiscaleFlow", "pyramid")  # of 4 x 4 pixels
 
 
 def stirred(flow: nn.Module, size: float = 0.3) -> nn.Module:
@@ -61,6 +63,9 @@ KINDS = {
         normflows.NormalizingFlow(normflows.distributions.DiagGaussian(DIM), _stock())
     ),
     "MultiscaleFlow": _multiscale,
+    "pyramid": lambda: FlowTransform(
+        [Pyramid((1, 4, 4), 1, [Rotation(4), AffineCoupling(4, [8])], steps=1, filters=8)]
+    ),
     "all of ours": lambda: FlowTransform(
         [Rotation(DIM), AffineCoupling(DIM, [8]), Permutation(DIM), SplineCoupling(DIM, [8])]
     ),
@@ -72,4 +77,4 @@ def made(kind: str, dtype: torch.dtype = torch.float64) -> tuple[FlowTransform, 
     with torch.random.fork_rng():
         torch.manual_seed(1)
         flow = stirred(KINDS[kind]()).to(dtype)
-    return flow, 16 if kind == "MultiscaleFlow" else DIM
+    return flow, 16 if kind in IMAGES else DIM

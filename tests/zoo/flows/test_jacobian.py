@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from mutoscope.zoo.flows.jacobian import columns, log_column_norm, log_row_norm, spread_over
+from mutoscope.zoo.flows.jacobian import (
+    columns,
+    log_column_norm,
+    log_column_norms,
+    log_row_norm,
+    probed_log_norms,
+    spread_over,
+)
 
 from .kinds import KINDS, made
 
@@ -76,3 +83,25 @@ def test_every_latent_is_looked_at_equally_often():
     assert torch.equal(index.flatten().bincount(), torch.full((6,), 2))
     firsts = torch.stack([spread_over(torch.zeros(1, 6))[0] for _ in range(600)])
     assert int(firsts.bincount(minlength=6).min()) > 50
+
+
+@pytest.mark.parametrize("probes", [1, 3])
+def test_probes_find_the_logarithms_of_norms_without_bias(probes):
+    flow, dim = made("all of ours")
+    latent = latents(dim, 2)
+    exact = log_column_norms(flow, latent)
+    expected = columns(flow, latent).norm(dim=-2).log()
+    torch.testing.assert_close(exact, expected, rtol=0, atol=1e-10)
+    count = 4000
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        draws = probed_log_norms(flow, latent.repeat(count, 1), probes).reshape(count, 2, dim)
+    error = draws.std(0) / count**0.5
+    assert bool(((draws.mean(0) - exact).abs() < 5 * error).all())
+
+
+def test_a_batch_looks_at_latents_all_over():
+    index = spread_over(torch.zeros(50, 1000))
+    gaps = torch.cat([index.sort().values, index.sort().values[:1] + 1000]).diff()
+    assert len(index.unique()) == 50
+    assert int(gaps.max()) < 50

@@ -1,0 +1,33 @@
+"""Terms that training pays for and that are no part of a model's density."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pyro
+from jaxtyping import Float
+from pyro.distributions import Unit
+from torch import Tensor
+
+__all__ = ["is_penalty", "penalise"]
+
+_MARK = "mutoscope_penalty"
+
+
+def penalise(name: str, term: Float[Tensor, "*batch"]) -> None:
+    """Charge training with a term for each datum; write it inside their plate.
+
+    To Pyro's own ELBOs it is `pyro.factor(name, -term)`, weighed by plates as any density. Ours
+    books it as a penalty, so that the ELBO beside it stays true.
+
+    Args:
+        name: What the term is called.
+        term: In nats, as it is weighed.
+    """
+    unit = Unit(-term)
+    marked = cast(Any, {"is_auxiliary": True, _MARK: True})
+    pyro.sample(name, unit, obs=unit.sample(), infer=marked)
+
+
+def is_penalty(site: Mapping[str, Any]) -> bool:
+    """Tell whether a site of a trace was written by `penalise`."""
+    return bool(site["type"] == "sample" and site["infer"].get(_MARK))
