@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .config import AbstractConfig
 from .data_checks import check_sequences
-from .distributions import PixelNormal
+from .distributions import IndependentSpikes, PixelNormal
 from .nets.blocks import BlockDecoder
 
 __all__ = ["AdditiveDecoder"]
@@ -23,9 +23,10 @@ class AdditiveDecoder(nn.Module):
 
     For each sequence and each of its frames:
 
-        z[b]    ~ Normal(0, I)                                   for each block b
-        parts[b] = decoder_b(z[b])
-        images  ~ Normal(background + sum of parts, image_scale)
+        presence[b] ~ Bernoulli(p)                               for each block b, if p < 1
+        z[b]        ~ Normal(0, I)
+        parts[b]    = decoder_b(z[b])
+        images      ~ Normal(background + sum of parts that are present, image_scale)
 
     Lachapelle, Mahajan, Mitliagkas, Lacoste-Julien, "Additive decoders for latent variables
     identification and Cartesian-product extrapolation", NeurIPS 2023, arXiv:2307.02598. If true
@@ -39,6 +40,9 @@ class AdditiveDecoder(nn.Module):
     is the published autoencoder. With a prior and a Normal guide this is an extension of it, to
     which no theorem applies. `decoder="joint"` is the baseline: one network of the same shape that
     reads all latents.
+
+    With `presence` below 1, pictures show different numbers of objects, and blocks that nothing
+    needs go dark: spike and slab over objects. The guide sums over which ones are there.
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,7 @@ class AdditiveDecoder(nn.Module):
             decoder_hidden_dim: Width of the hidden layers of each network.
             decoder_layers: Number of these.
             prior: "normal"; or "none", which counts no prior in the objective.
+            presence: Probability that a block is present; 1 for blocks that always are.
             image_scale: Standard deviation of the pixels.
         """
 
@@ -65,6 +70,7 @@ class AdditiveDecoder(nn.Module):
         decoder_hidden_dim: int = 128
         decoder_layers: int = 5
         prior: Literal["normal", "none"] = "normal"
+        presence: float = 1.0
         image_scale: float = 0.05
 
         def check(self) -> None:
@@ -73,12 +79,11 @@ class AdditiveDecoder(nn.Module):
             self.require(self.num_blocks >= 2, "num_blocks", "at least 2: one block is no sum")
             for name in ("length", "block_dim", "decoder_hidden_dim", "decoder_layers"):
                 self.require(getattr(self, name) >= 1, name, "at least 1")
+            self.require(0 < self.presence <= 1, "presence", "above 0, and at most 1")
+            apart = self.decoder != "joint" or self.presence == 1
+            self.require(apart, "presence", "1 with decoder='joint', which has no parts")
             self.require(self.image_scale > 0, "image_scale", "positive")
 
-    dims = {  # noqa: RUF012 - read only
-        "z": ("sequence", "frame", "block", "latent"),
-        "images": ("sequence", "frame", "channel", "row", "column"),
-    }
     coords: dict[str, list[str]] = {}  # noqa: RUF012 - read only
 
     def __init__(self, config: Config) -> None:
@@ -95,6 +100,19 @@ class AdditiveDecoder(nn.Module):
         self.register_buffer("zero", torch.zeros(()))
 
     zero: Tensor
+
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Axis names of each site, in order."""
+        block = ("sequence", "frame", "block")
+        spikes = {"presence": block} if self.config.presence < 1 else {}
+        images = ("sequence", "frame", "channel", "row", "column")
+        return spikes | {"z": (*block, "latent"), "images": images}
+
+    def presence_prior(self, frames: int) -> TorchDistribution:
+        """Return p(presence) of all frames of a sequence."""
+        odds = torch.logit(self.config.presence + self.zero)
+        return IndependentSpikes(odds.expand(frames, self.config.num_blocks)).to_event(1)
 
     def latent_prior(self, frames: int) -> TorchDistribution:
         """Return p(z) of all frames of a sequence."""
@@ -115,17 +133,25 @@ class AdditiveDecoder(nn.Module):
         return parts
 
     def mean_image(
-        self, latent: Float[Tensor, "*batch block latent"]
+        self,
+        latent: Float[Tensor, "*#batch block latent"],
+        presence: Float[Tensor, "*#batch block"] | None = None,
     ) -> Float[Tensor, "*batch channel height width"]:
-        """Return the background with all parts."""
-        return self.background + self.parts(latent).sum(-4)
+        """Return the background with all parts that are present."""
+        parts = self.parts(latent)
+        if presence is None:
+            return self.background + parts.sum(-4)
+        shown = (presence.unsqueeze(-2) @ parts.flatten(-3)).squeeze(-2)
+        return self.background + shown.unflatten(-1, self.config.image_shape)
 
     def image_likelihood(
-        self, latent: Float[Tensor, "*batch frame block latent"]
+        self,
+        latent: Float[Tensor, "*#batch frame block latent"],
+        presence: Float[Tensor, "*#batch frame block"] | None = None,
     ) -> TorchDistribution:
-        """Return p(images | z)."""
+        """Return p(images | z, presence)."""
         scale = self.config.image_scale + self.zero
-        return PixelNormal(self.mean_image(latent), scale).to_event(1)
+        return PixelNormal(self.mean_image(latent, presence), scale).to_event(1)
 
     def forward(
         self,
@@ -137,8 +163,11 @@ class AdditiveDecoder(nn.Module):
         count = (size or 1) if images is None else images.shape[-5]
         frames = self.config.length if images is None else images.shape[-4]
         with pyro.plate("sequence", size or count, subsample=torch.arange(count), dim=-1):
+            presence = None
+            if self.config.presence < 1:
+                presence = pyro.sample("presence", self.presence_prior(frames))
             latent = pyro.sample("z", self.latent_prior(frames))
-            return pyro.sample("images", self.image_likelihood(latent), obs=images)
+            return pyro.sample("images", self.image_likelihood(latent, presence), obs=images)
 
     def check_data(self, batch: Mapping[str, Tensor]) -> None:
         """Raise `DataError` unless these are images that the model can be fitted to."""
