@@ -41,6 +41,12 @@ class AdditiveDecoder(nn.Module):
     which no theorem applies. `decoder="joint"` is the baseline: one network of the same shape that
     reads all latents.
 
+    With `decoder="masked"` each block also makes a mask, and pixels are shared out among blocks and
+    background by the softmax of all masks, in which the background has 0: what is in front hides
+    what is behind. parts[b] = mask[b] * (decoder_b(z[b]) - background). Since masks are normalised
+    across blocks, this is no sum of functions of single blocks: it leaves the theorem, and blocks
+    recombine as far as they do not overlap.
+
     With `presence` below 1, pictures show different numbers of objects, and blocks that nothing
     needs go dark: spike and slab over objects. The guide sums over which ones are there.
     """
@@ -54,7 +60,8 @@ class AdditiveDecoder(nn.Module):
             length: Number of frames of a simulated sequence; data may have another.
             num_blocks: Number of blocks.
             block_dim: Number of latents of a block.
-            decoder: "additive", a network for each block; or "joint", one that reads them all.
+            decoder: "additive", a network for each block; "masked", whose pictures hide each other;
+                or "joint", one network that reads them all.
             decoder_hidden_dim: Width of the hidden layers of each network.
             decoder_layers: Number of these.
             prior: "normal"; or "none", which counts no prior in the objective.
@@ -66,7 +73,7 @@ class AdditiveDecoder(nn.Module):
         length: int = 1
         num_blocks: int = 2
         block_dim: int = 1
-        decoder: Literal["additive", "joint"] = "additive"
+        decoder: Literal["additive", "masked", "joint"] = "additive"
         decoder_hidden_dim: int = 128
         decoder_layers: int = 5
         prior: Literal["normal", "none"] = "normal"
@@ -90,9 +97,10 @@ class AdditiveDecoder(nn.Module):
         super().__init__()
         self.config = config
         blocks, size = config.num_blocks, config.block_dim
+        channels, *sides = config.image_shape
         self.decoder = BlockDecoder(
-            *((blocks, size) if config.decoder == "additive" else (1, blocks * size)),
-            config.image_shape,
+            *((1, blocks * size) if config.decoder == "joint" else (blocks, size)),
+            (channels + (config.decoder == "masked"), *sides),
             config.decoder_hidden_dim,
             config.decoder_layers,
         )
@@ -121,16 +129,22 @@ class AdditiveDecoder(nn.Module):
         return prior if self.config.prior == "normal" else prior.mask(False)
 
     def parts(
-        self, latent: Float[Tensor, "*batch block latent"]
+        self,
+        latent: Float[Tensor, "*#batch block latent"],
+        presence: Float[Tensor, "*#batch block"] | None = None,
     ) -> Float[Tensor, "*batch part channel height width"]:
         """Return the images whose sum, with the background, is the mean image.
 
-        There is one for each block, or a single one if `decoder="joint"`.
+        There is one for each block, or a single one if `decoder="joint"`. Absent ones are zero.
         """
         if self.config.decoder == "joint":
             latent = latent.flatten(-2).unsqueeze(-2)
-        parts: Tensor = self.decoder(latent)
-        return parts
+        made: Tensor = self.decoder(latent)
+        there = None if presence is None else presence[..., None, None, None]
+        if self.config.decoder == "masked":
+            made, depth = made[..., :-1, :, :] - self.background, made[..., -1:, :, :]
+            return made * _shares(depth, there)
+        return made if there is None else made * there
 
     def mean_image(
         self,
@@ -138,10 +152,10 @@ class AdditiveDecoder(nn.Module):
         presence: Float[Tensor, "*#batch block"] | None = None,
     ) -> Float[Tensor, "*batch channel height width"]:
         """Return the background with all parts that are present."""
-        parts = self.parts(latent)
-        if presence is None:
-            return self.background + parts.sum(-4)
-        shown = (presence.unsqueeze(-2) @ parts.flatten(-3)).squeeze(-2)
+        if presence is None or self.config.decoder == "masked":
+            return self.background + self.parts(latent, presence).sum(-4)
+        # Parts are the same in all combinations, of which there may be many.
+        shown = (presence.unsqueeze(-2) @ self.parts(latent).flatten(-3)).squeeze(-2)
         return self.background + shown.unflatten(-1, self.config.image_shape)
 
     def image_likelihood(
@@ -172,3 +186,14 @@ class AdditiveDecoder(nn.Module):
     def check_data(self, batch: Mapping[str, Tensor]) -> None:
         """Raise `DataError` unless these are images that the model can be fitted to."""
         check_sequences(batch, self.config.image_shape, known={"images"})
+
+
+def _shares(
+    depth: Float[Tensor, "*#batch block 1 height width"],
+    there: Float[Tensor, "*#batch block 1 1 1"] | None,
+) -> Float[Tensor, "*batch block 1 height width"]:
+    """Return how much of each pixel belongs to each block; the rest is the background's."""
+    if there is not None:
+        depth = torch.where(there > 0, depth, -torch.inf)
+    background = torch.zeros_like(depth[..., :1, :, :, :])
+    return torch.cat([depth, background], -4).softmax(-4)[..., :-1, :, :, :]

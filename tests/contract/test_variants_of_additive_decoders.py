@@ -1,4 +1,4 @@
-"""Additive decoders keep the contract with spikes, however they are summed over."""
+"""Additive decoders keep the contract with masks, and with spikes however they are summed over."""
 
 import dataclasses
 import inspect
@@ -18,6 +18,8 @@ LAWS = {
 SPIKES = {"num_blocks": 3, "presence": 0.4}
 VARIANTS = {
     "spikes": (SPIKES, {}),
+    "masks": ({"decoder": "masked"}, {}),
+    "masks with spikes": (SPIKES | {"decoder": "masked"}, {}),
     "spikes by local expectation": (SPIKES, {"estimator": "local_expectation"}),
 }
 
