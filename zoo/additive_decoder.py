@@ -14,6 +14,7 @@ from .config import AbstractConfig
 from .data_checks import check_sequences
 from .distributions import IndependentSpikes, PixelNormal
 from .nets.blocks import BlockDecoder
+from .schedules import Schedule
 
 __all__ = ["AdditiveDecoder"]
 
@@ -116,6 +117,17 @@ class AdditiveDecoder(nn.Module):
         spikes = {"presence": block} if self.config.presence < 1 else {}
         images = ("sequence", "frame", "channel", "row", "column")
         return spikes | {"z": (*block, "latent"), "images": images}
+
+    @property
+    def kl_schedule(self) -> dict[str, Schedule]:
+        """How much the KL of presence weighs during training: in the end fully, as in the ELBO.
+
+        At first it weighs so much that a block is worth lighting for a whole object only, while it
+        is open which block draws what. Blocks that all share an object would stay lit for ever.
+        """
+        if self.config.presence == 1:
+            return {}
+        return {"presence": Schedule(start=100.0, end=1.0, since=0.2, until=0.6)}
 
     def presence_prior(self, frames: int) -> TorchDistribution:
         """Return p(presence) of all frames of a sequence."""
