@@ -98,10 +98,10 @@ class AdditiveDecoder(nn.Module):
         super().__init__()
         self.config = config
         blocks, size = config.num_blocks, config.block_dim
-        channels, *sides = config.image_shape
+        channels, height, width = config.image_shape
         self.decoder = BlockDecoder(
             *((1, blocks * size) if config.decoder == "joint" else (blocks, size)),
-            (channels + (config.decoder == "masked"), *sides),
+            (channels + (config.decoder == "masked"), height, width),
             config.decoder_hidden_dim,
             config.decoder_layers,
         )
