@@ -1,6 +1,7 @@
 """Amortized guides q(z | x)."""
 
 from .additive_decoder import AdditiveDecoderGuide
+from .additive_motion import AdditiveMotionGuide
 from .baselines import VariationalAutoencoderGuide
 from .continuous_operator import ContinuousOperatorGuide
 from .distributed_operator import DistributedOperatorGuide
@@ -11,6 +12,7 @@ from .sparse_transformation import SparseTransformationGuide
 __all__ = [
     "ENTRIES",
     "AdditiveDecoderGuide",
+    "AdditiveMotionGuide",
     "ContinuousOperatorGuide",
     "DistributedOperatorGuide",
     "EntropyOrderedFlowGuide",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..zoo.additive_decoder import AdditiveDecoder
+from ..zoo.additive_motion import AdditiveMotion
 from ..zoo.baselines import VariationalAutoencoder
 from ..zoo.config import AbstractConfig
 from ..zoo.continuous_operator import ContinuousOperator
@@ -18,6 +19,7 @@ from ..zoo.errors import ConfigError
 from ..zoo.plugins import Plugin, find_plugin, plugins
 from ..zoo.sparse_transformation import SparseTransformation
 from .additive_decoder import AdditiveDecoderGuide
+from .additive_motion import AdditiveMotionGuide
 from .baselines import VariationalAutoencoderGuide
 from .continuous_operator import ContinuousOperatorGuide
 from .distributed_operator import DistributedOperatorGuide
@@ -192,6 +194,13 @@ ENTRIES = (
         AdditiveDecoderGuide,
         "additive decoders",
         citations=(Citation("lachapelle2023additive"),),
+    ),
+    Entry(
+        "additive-motion",
+        AdditiveMotion,
+        AdditiveMotionGuide,
+        "additive decoders of sequences, each part at its own speed",
+        citations=(Citation("lachapelle2023additive"), Citation("johnson2016composing")),
     ),
     Entry(
         "operator",

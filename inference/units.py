@@ -95,9 +95,11 @@ class SpeedUnits(AbstractConfig):
 
         Args:
             idata: A posterior with speeds of the axes chain, draw, sequence, time and field, in
-                this order and by any name, exactly zero where a field is off.
-            truth: True speeds by factor, exactly zero where it rests. None takes `variable` of
-                `constant_data`, whose last axis names the factors.
+                this order and by any name, exactly zero where a field is off. Without an axis of
+                time, they are those of whole sequences.
+            truth: True speeds by factor, exactly zero where it rests, with the axes of sequences
+                and, if the posterior has it, of time. None takes `variable` of `constant_data`,
+                whose last axis names the factors.
             sequences: Which sequences of the posterior the truth is of; None for all.
             units: Unit of each factor; None takes what `constant_data` says, if anything.
             variable: Name of the speeds.
@@ -144,7 +146,8 @@ class SpeedUnits(AbstractConfig):
             seed: Of the scatter.
 
         Returns:
-            Draws of the speed of each `factor`, whose `unit` is a coordinate.
+            Draws of the speed of each `factor`, whose `unit` is a coordinate. There is an axis of
+            time if the posterior has one.
 
         Raises:
             DataError: There are no speeds, or a field is missing.
@@ -226,7 +229,9 @@ def _speeds(
             f"Found no {variable!r} in the posterior, but {', '.join(map(str, found))}."
         )
     speeds = found[variable].transpose("chain", "draw", ...)
-    draws = checked(speeds.values, f"draws of {variable}", _AXES)
+    steady = speeds.ndim == len(_AXES) - 1
+    values = speeds.values[..., None, :] if steady else speeds.values
+    draws = checked(values, f"draws of {variable}", _AXES)
     return draws.reshape(-1, *draws.shape[2:]), speeds[speeds.dims[-1]].values.tolist()
 
 
@@ -244,7 +249,11 @@ def _stacked(
 ) -> Float[np.ndarray, "sequence time factor"]:
     if not truth:
         raise DataError("Found no truth to learn from. Give the speed of at least one factor.")
-    true = [checked(x, f"true speed of {name}", ("sequence", "time")) for name, x in truth.items()]
+    true = []
+    for name, values in truth.items():
+        each = checked(values, f"true speed of {name}", ("...",))
+        each = each[:, None] if each.ndim == 1 and shape[1] == 1 else each
+        true.append(checked(each, f"true speed of {name}", ("sequence", "time")))
     if any(each.shape != shape for each in true):
         raise DataError(
             f"Found true speeds of the shapes {sorted({each.shape for each in true})}, but {shape} "

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .additive_decoder import AdditiveDecoder
+    from .additive_motion import AdditiveMotion
     from .baselines import VariationalAutoencoder
     from .continuous_operator import ContinuousOperator
     from .distributed_operator import DistributedOperator
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdditiveDecoder",
+    "AdditiveMotion",
     "ContinuousOperator",
     "DistributedOperator",
     "EntropyOrderedFlow",
@@ -25,6 +27,7 @@ __all__ = [
 _HOMES = {
     "EntropyOrderedFlow": "entropy_ordered_flow",
     "AdditiveDecoder": "additive_decoder",
+    "AdditiveMotion": "additive_motion",
     "ContinuousOperator": "continuous_operator",
     "DistributedOperator": "distributed_operator",
     "SparseTransformation": "sparse_transformation",

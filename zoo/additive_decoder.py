@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from .config import AbstractConfig
 from .data_checks import check_sequences
-from .distributions import PixelNormal
+from .distributions import IndependentSpikes, PixelNormal
 from .nets.blocks import BlockDecoder
+from .schedules import Schedule
 
 __all__ = ["AdditiveDecoder"]
 
@@ -23,9 +24,10 @@ class AdditiveDecoder(nn.Module):
 
     For each sequence and each of its frames:
 
-        z[b]    ~ Normal(0, I)                                   for each block b
-        parts[b] = decoder_b(z[b])
-        images  ~ Normal(background + sum of parts, image_scale)
+        presence[b] ~ Bernoulli(p)                               for each block b, if p < 1
+        z[b]        ~ Normal(0, I)
+        parts[b]    = decoder_b(z[b])
+        images      ~ Normal(background + sum of parts that are present, image_scale)
 
     Lachapelle, Mahajan, Mitliagkas, Lacoste-Julien, "Additive decoders for latent variables
     identification and Cartesian-product extrapolation", NeurIPS 2023, arXiv:2307.02598. If true
@@ -39,6 +41,15 @@ class AdditiveDecoder(nn.Module):
     is the published autoencoder. With a prior and a Normal guide this is an extension of it, to
     which no theorem applies. `decoder="joint"` is the baseline: one network of the same shape that
     reads all latents.
+
+    With `decoder="masked"` each block also makes a mask, and pixels are shared out among blocks and
+    background by the softmax of all masks, in which the background has 0: what is in front hides
+    what is behind. parts[b] = mask[b] * (decoder_b(z[b]) - background). Since masks are normalised
+    across blocks, this is no sum of functions of single blocks: it leaves the theorem, and blocks
+    recombine as far as they do not overlap.
+
+    With `presence` below 1, pictures show different numbers of objects, and blocks that nothing
+    needs go dark: spike and slab over objects. The guide sums over which ones are there.
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -50,10 +61,12 @@ class AdditiveDecoder(nn.Module):
             length: Number of frames of a simulated sequence; data may have another.
             num_blocks: Number of blocks.
             block_dim: Number of latents of a block.
-            decoder: "additive", a network for each block; or "joint", one that reads them all.
+            decoder: "additive", a network for each block; "masked", whose pictures hide each other;
+                or "joint", one network that reads them all.
             decoder_hidden_dim: Width of the hidden layers of each network.
             decoder_layers: Number of these.
             prior: "normal"; or "none", which counts no prior in the objective.
+            presence: Probability that a block is present; 1 for blocks that always are.
             image_scale: Standard deviation of the pixels.
         """
 
@@ -61,10 +74,11 @@ class AdditiveDecoder(nn.Module):
         length: int = 1
         num_blocks: int = 2
         block_dim: int = 1
-        decoder: Literal["additive", "joint"] = "additive"
+        decoder: Literal["additive", "masked", "joint"] = "additive"
         decoder_hidden_dim: int = 128
         decoder_layers: int = 5
         prior: Literal["normal", "none"] = "normal"
+        presence: float = 1.0
         image_scale: float = 0.05
 
         def check(self) -> None:
@@ -73,21 +87,21 @@ class AdditiveDecoder(nn.Module):
             self.require(self.num_blocks >= 2, "num_blocks", "at least 2: one block is no sum")
             for name in ("length", "block_dim", "decoder_hidden_dim", "decoder_layers"):
                 self.require(getattr(self, name) >= 1, name, "at least 1")
+            self.require(0 < self.presence <= 1, "presence", "above 0, and at most 1")
+            apart = self.decoder != "joint" or self.presence == 1
+            self.require(apart, "presence", "1 with decoder='joint', which has no parts")
             self.require(self.image_scale > 0, "image_scale", "positive")
 
-    dims = {  # noqa: RUF012 - read only
-        "z": ("sequence", "frame", "block", "latent"),
-        "images": ("sequence", "frame", "channel", "row", "column"),
-    }
     coords: dict[str, list[str]] = {}  # noqa: RUF012 - read only
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         blocks, size = config.num_blocks, config.block_dim
+        channels, height, width = config.image_shape
         self.decoder = BlockDecoder(
-            *((blocks, size) if config.decoder == "additive" else (1, blocks * size)),
-            config.image_shape,
+            *((1, blocks * size) if config.decoder == "joint" else (blocks, size)),
+            (channels + (config.decoder == "masked"), height, width),
             config.decoder_hidden_dim,
             config.decoder_layers,
         )
@@ -96,6 +110,30 @@ class AdditiveDecoder(nn.Module):
 
     zero: Tensor
 
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Axis names of each site, in order."""
+        block = ("sequence", "frame", "block")
+        spikes = {"presence": block} if self.config.presence < 1 else {}
+        images = ("sequence", "frame", "channel", "row", "column")
+        return spikes | {"z": (*block, "latent"), "images": images}
+
+    @property
+    def kl_schedule(self) -> dict[str, Schedule]:
+        """How much the KL of presence weighs during training: in the end fully, as in the ELBO.
+
+        At first it weighs so much that a block is worth lighting for a whole object only, while it
+        is open which block draws what. Blocks that all share an object would stay lit for ever.
+        """
+        if self.config.presence == 1:
+            return {}
+        return {"presence": Schedule(start=100.0, end=1.0, since=0.2, until=0.6)}
+
+    def presence_prior(self, frames: int) -> TorchDistribution:
+        """Return p(presence) of all frames of a sequence."""
+        odds = torch.logit(self.config.presence + self.zero)
+        return IndependentSpikes(odds.expand(frames, self.config.num_blocks)).to_event(1)
+
     def latent_prior(self, frames: int) -> TorchDistribution:
         """Return p(z) of all frames of a sequence."""
         shape = [frames, self.config.num_blocks, self.config.block_dim]
@@ -103,29 +141,43 @@ class AdditiveDecoder(nn.Module):
         return prior if self.config.prior == "normal" else prior.mask(False)
 
     def parts(
-        self, latent: Float[Tensor, "*batch block latent"]
+        self,
+        latent: Float[Tensor, "*#batch block latent"],
+        presence: Float[Tensor, "*#batch block"] | None = None,
     ) -> Float[Tensor, "*batch part channel height width"]:
         """Return the images whose sum, with the background, is the mean image.
 
-        There is one for each block, or a single one if `decoder="joint"`.
+        There is one for each block, or a single one if `decoder="joint"`. Absent ones are zero.
         """
         if self.config.decoder == "joint":
             latent = latent.flatten(-2).unsqueeze(-2)
-        parts: Tensor = self.decoder(latent)
-        return parts
+        made: Tensor = self.decoder(latent)
+        there = None if presence is None else presence[..., None, None, None]
+        if self.config.decoder == "masked":
+            made, depth = made[..., :-1, :, :] - self.background, made[..., -1:, :, :]
+            return made * _shares(depth, there)
+        return made if there is None else made * there
 
     def mean_image(
-        self, latent: Float[Tensor, "*batch block latent"]
+        self,
+        latent: Float[Tensor, "*#batch block latent"],
+        presence: Float[Tensor, "*#batch block"] | None = None,
     ) -> Float[Tensor, "*batch channel height width"]:
-        """Return the background with all parts."""
-        return self.background + self.parts(latent).sum(-4)
+        """Return the background with all parts that are present."""
+        if presence is None or self.config.decoder == "masked":
+            return self.background + self.parts(latent, presence).sum(-4)
+        # Parts are the same in all combinations, of which there may be many.
+        shown = (presence.unsqueeze(-2) @ self.parts(latent).flatten(-3)).squeeze(-2)
+        return self.background + shown.unflatten(-1, self.config.image_shape)
 
     def image_likelihood(
-        self, latent: Float[Tensor, "*batch frame block latent"]
+        self,
+        latent: Float[Tensor, "*#batch frame block latent"],
+        presence: Float[Tensor, "*#batch frame block"] | None = None,
     ) -> TorchDistribution:
-        """Return p(images | z)."""
+        """Return p(images | z, presence)."""
         scale = self.config.image_scale + self.zero
-        return PixelNormal(self.mean_image(latent), scale).to_event(1)
+        return PixelNormal(self.mean_image(latent, presence), scale).to_event(1)
 
     def forward(
         self,
@@ -137,9 +189,23 @@ class AdditiveDecoder(nn.Module):
         count = (size or 1) if images is None else images.shape[-5]
         frames = self.config.length if images is None else images.shape[-4]
         with pyro.plate("sequence", size or count, subsample=torch.arange(count), dim=-1):
+            presence = None
+            if self.config.presence < 1:
+                presence = pyro.sample("presence", self.presence_prior(frames))
             latent = pyro.sample("z", self.latent_prior(frames))
-            return pyro.sample("images", self.image_likelihood(latent), obs=images)
+            return pyro.sample("images", self.image_likelihood(latent, presence), obs=images)
 
     def check_data(self, batch: Mapping[str, Tensor]) -> None:
         """Raise `DataError` unless these are images that the model can be fitted to."""
         check_sequences(batch, self.config.image_shape, known={"images"})
+
+
+def _shares(
+    depth: Float[Tensor, "*#batch block 1 height width"],
+    there: Float[Tensor, "*#batch block 1 1 1"] | None,
+) -> Float[Tensor, "*batch block 1 height width"]:
+    """Return how much of each pixel belongs to each block; the rest is the background's."""
+    if there is not None:
+        depth = torch.where(there > 0, depth, -torch.inf)
+    background = torch.zeros_like(depth[..., :1, :, :, :])
+    return torch.cat([depth, background], -4).softmax(-4)[..., :-1, :, :, :]

@@ -153,6 +153,27 @@ def test_rest_is_learned_from_where_speeds_are_never_zero():
     assert doubt[x == 0].mean() < 0.6 * doubt[x != 0].mean()
 
 
+def test_whole_sequences_may_have_a_speed():
+    """Then they are converted as if each were a single transition."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=60)
+    field = (x + 0.1 * rng.normal(size=60) + 0.1 * rng.normal(size=(2, 40, 60)))[..., None]
+    whole, single = (
+        to_arviz({"posterior": {"speed": Labelled(axes, values)}})
+        for axes, values in (
+            (("chain", "draw", "sequence", "field"), field),
+            (("chain", "draw", "sequence", "time", "field"), field[..., None, :]),
+        )
+    )
+    units = SpeedUnits.learn(whole, {"drift": 3 * x})
+    assert units.maps == SpeedUnits.learn(single, {"drift": 3 * x[:, None]}).maps
+    found = units.convert(whole)
+    assert found.dims == ("chain", "draw", "sequence", "factor")
+    np.testing.assert_array_equal(found, units.convert(single)[..., 0, :])
+    with pytest.raises(DataError, match=r"\(60, 1\)"):
+        SpeedUnits.learn(whole, {"drift": x[:3]})
+
+
 def test_speeds_keep_their_labels(units):
     _, field = made(4, 2)
     speeds = units.convert(posterior(field))

@@ -44,7 +44,7 @@ def test_blocks_do_not_interact():
 
 
 def test_a_mean_image_is_the_background_and_all_parts():
-    for decoder, parts in (("additive", 3), ("joint", 1)):
+    for decoder, parts in (("additive", 3), ("masked", 3), ("joint", 1)):
         model, latent = additive(decoder=decoder), torch.randn(5, 3, 2)
         found = model.parts(latent)
         assert found.shape == (5, parts, *SHAPE)
@@ -62,6 +62,40 @@ def test_a_point_without_a_prior_is_the_published_autoencoder():
     expected = pixels * (squares / (2 * 0.3**2) + math.log(0.3) + 0.5 * math.log(2 * math.pi))
     torch.testing.assert_close(terms.objective, expected, rtol=1e-5, atol=0)
     assert float(terms.kl["z"]) == 0
+
+
+def test_masks_share_out_every_pixel_and_so_leave_additivity():
+    model, latent = additive(decoder="masked"), torch.randn(5, 3, 2)
+    found = model.mean_image(latent)
+    torch.testing.assert_close(found, model.background + model.parts(latent).sum(1))
+    made = model.decoder(latent)
+    colours = torch.cat([made[:, :, :3], model.background.expand(5, 1, *SHAPE)], 1)
+    assert (found <= colours.amax(1) + 1e-6).all()
+    assert (found >= colours.amin(1) - 1e-6).all()
+    weights = torch.cat([made[:, :, 3:].exp(), torch.ones(5, 1, 1, 4, 4)], 1)
+    torch.testing.assert_close(found, (weights * colours).sum(1) / weights.sum(1))
+    assert mixed_derivative(model) > 1e-5
+    assert recombined(model) > 1e-5
+
+
+@pytest.mark.parametrize("there", [(1.0, 0.0, 1.0), (0.0, 0.0, 0.0)])
+def test_absent_blocks_hide_nothing(there):
+    model, latent = additive(decoder="masked", presence=0.5), torch.randn(5, 3, 2)
+    presence = torch.tensor(there)
+    parts = model.parts(latent, presence)
+    assert (parts[:, 1] == 0).all()
+    moved = latent.clone()
+    moved[:, 1] += 1
+    torch.testing.assert_close(parts, model.parts(moved, presence))
+    fewer = additive(decoder="masked", num_blocks=2)
+    for layer, of in zip(fewer.decoder.parameters(), model.decoder.parameters(), strict=True):
+        layer.data = of.data[[0, 2]]
+    shown = (
+        fewer.mean_image(latent[:, [0, 2]])
+        if any(there)
+        else fewer.background.expand(5, -1, -1, -1)
+    )
+    torch.testing.assert_close(model.mean_image(latent, presence), shown)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Sequences of images with what is known of how they were made, and readers of published files."""
 
+from .ball_sequences import BallSequences
 from .balls import MovingBalls
 from .catalogue import SOURCES, load_images, open_data, open_orbits, sources
 from .celeba import celeba
@@ -27,6 +28,7 @@ __all__ = [
     "FACTORS",
     "SOURCES",
     "AbstractSplit",
+    "BallSequences",
     "Factor",
     "FirstOf",
     "ImageSequences",

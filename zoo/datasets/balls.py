@@ -61,12 +61,17 @@ class BallTruth:
 
     Attributes:
         position: Column and height of each centre, from 0 to 1 with heights upwards.
-        dims: Names of the axes of `position`.
+        presence: 1 for balls that are in the picture, 0 for others; None if all are.
+        dims: Names of the axes of these.
     """
 
     position: Float[Tensor, "sequence frame ball coordinate"]
+    presence: Float[Tensor, "sequence frame ball"] | None = None
     dims: Mapping[str, tuple[str, ...]] = dataclasses.field(
-        default_factory=lambda: {"position": ("sequence", "frame", "ball", "coordinate")}
+        default_factory=lambda: {
+            "position": ("sequence", "frame", "ball", "coordinate"),
+            "presence": ("sequence", "frame", "ball"),
+        }
     )
 
 
@@ -89,8 +94,9 @@ class BallSplit(AbstractSplit):
         self, indices: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch frame ball channel row column"]:
         """Return what each ball adds to the white background."""
-        centres = self.truth.position[indices]
-        return render_balls(centres, size=self.size, radius=self.radius, colours=_COLOURS)
+        centres, there = self.truth.position[indices], self.truth.presence
+        parts = render_balls(centres, size=self.size, radius=self.radius, colours=_COLOURS)
+        return parts if there is None else parts * there[indices][..., None, None, None]
 
     def _images(
         self, indices: Int[Tensor, " batch"]
@@ -111,6 +117,8 @@ class MovingBalls:
             they move in the plane and do not meet. "dependent": likewise, and the second is in the
             upper left quarter where column and height of the first sum to 1 or more, else in the
             lower right one.
+        balls: Least and largest number of balls in a picture; each number from the one to the other
+            is as likely, and so is each choice of that many.
         size: Height and width.
         radius: Of the balls, in sides of the picture.
         train_size: Number of training pictures.
@@ -136,6 +144,7 @@ class MovingBalls:
         support: Support = "l_shape",
         *,
         blocks: Blocks = "height",
+        balls: tuple[int, int] = (2, 2),
         size: int = 12,
         radius: float = 0.4,
         train_size: int = 2000,
@@ -143,12 +152,15 @@ class MovingBalls:
         seed: int = 0,
     ) -> None:
         _check(support, blocks, size, radius, train_size, test_size)
+        _check_numbers(balls)
         self.image_shape = (3, size, size)
 
         def split(name: str, count: int) -> BallSplit:
             generator = torch.Generator().manual_seed(len(_SPLITS) * seed + _SPLITS[name])
             centres = _centres("corner" if name == "corner" else support, blocks, count, generator)
-            return BallSplit(BallTruth(position=centres.unsqueeze(1)), size=size, radius=radius)
+            present = _present(balls, count, generator)
+            truth = BallTruth(position=centres.unsqueeze(1), presence=present)
+            return BallSplit(truth, size=size, radius=radius)
 
         self.train, self.validation = split("train", train_size), split("validation", test_size)
         self.test, self.corner = split("test", test_size), split("corner", test_size)
@@ -164,6 +176,17 @@ def _centres(
         columns = torch.tensor(_COLUMNS).expand_as(heights)
         return torch.stack([columns, heights], -1)
     return _accepted(count, lambda n: _in_the_plane(n, blocks, generator), _apart)
+
+
+def _present(
+    balls: tuple[int, int], count: int, generator: Generator
+) -> Float[Tensor, "sequence 1 ball"] | None:
+    """Return which balls are in each picture."""
+    if balls[0] == len(_COLOURS):
+        return None
+    number = torch.randint(balls[0], balls[1] + 1, (count, 1), generator=generator)
+    place = torch.rand(count, len(_COLOURS), generator=generator).argsort(1)
+    return (place < number).float().unsqueeze(1)
 
 
 def _heights_in(support: str) -> Callable[[Tensor], Tensor]:
@@ -207,4 +230,13 @@ def _check(support: str, blocks: str, size: int, radius: float, *counts: int) ->
         raise DataError(
             f"Found size={size}, radius={radius} and {min(counts)} pictures in a split, but at "
             "least 4, something in (0, 1] and at least 1 are needed."
+        )
+
+
+def _check_numbers(balls: tuple[int, int]) -> None:
+    whole = all(isinstance(number, int) for number in balls)
+    if len(balls) != 2 or not whole or not 0 <= balls[0] <= balls[1] <= len(_COLOURS):
+        raise DataError(
+            f"Found balls={balls}, but the least and the largest number of balls in a picture, "
+            f"from 0 to {len(_COLOURS)}, are needed."
         )

@@ -3,6 +3,7 @@
 from .angles import AngleArcs, UniformAngle, wrap_angle
 from .estimators import MAX_ENUMERATED_SPIKES, Estimator, Proposals
 from .group_walk import GroupWalk
+from .independent_spikes import IndependentSpikes
 from .markov_spike_and_slab import MAX_TABULATED_FIELDS, MarkovSpikeAndSlab
 from .one_active import OneActiveField
 from .one_of import OneOf
@@ -16,6 +17,7 @@ __all__ = [
     "AngleArcs",
     "Estimator",
     "GroupWalk",
+    "IndependentSpikes",
     "MarkovSpikeAndSlab",
     "OneActiveField",
     "OneOf",

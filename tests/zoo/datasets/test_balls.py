@@ -70,6 +70,18 @@ def test_balls_in_the_plane_do_not_meet():
         assert bool((upper_left == (first.sum(1) >= 1)).all()) == (blocks == "dependent")
 
 
+def test_as_many_balls_are_there_as_asked_for():
+    data = MovingBalls("square", balls=(0, 2), train_size=3000, test_size=5)
+    present = data.train.truth.presence[:, 0]
+    numbers = torch.bincount(present.sum(1).long(), minlength=3) / 3000
+    np.testing.assert_allclose(numbers, 1 / 3, atol=0.03)
+    alone = present[present.sum(1) == 1].mean(0)
+    np.testing.assert_allclose(alone, 0.5, atol=0.05)
+    parts = data.train.parts(torch.arange(50)).flatten(3).abs().amax(-1)
+    assert torch.equal((parts > 0).float(), data.train.truth.presence[:50])
+    assert MovingBalls(train_size=5, test_size=5).train.truth.presence is None
+
+
 def test_a_seed_settles_the_pictures_and_splits_differ():
     first, again, other = (MovingBalls(train_size=9, test_size=9, seed=s) for s in (1, 1, 2))
     assert torch.equal(first.train.observations["images"], again.train.observations["images"])
@@ -79,7 +91,16 @@ def test_a_seed_settles_the_pictures_and_splits_differ():
 
 @pytest.mark.parametrize(
     "options",
-    [{"support": "z_shape"}, {"blocks": "both"}, {"size": 3}, {"radius": 0.0}, {"test_size": 0}],
+    [
+        {"support": "z_shape"},
+        {"blocks": "both"},
+        {"size": 3},
+        {"radius": 0.0},
+        {"test_size": 0},
+        {"balls": (2, 1)},
+        {"balls": (1, 3)},
+        {"balls": (1.0, 2)},
+    ],
 )
 def test_other_balls_are_refused(options):
     with pytest.raises(DataError, match="needed"):
