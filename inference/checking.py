@@ -142,6 +142,7 @@ def check(
             sections.append(_of_chains(run, guides, some, budget, seed))
     sections += [*of_speeds(idata, seed), of_predictions(predictive), of_sensitivity(sensitivity)]
     reasons = [concern for each in (importance, *judged, predictive) for concern in each.concerns]
+    reasons += run.settings.get("alarms", [])
     verdict = _VERDICTS[level]
     if predictive.concerns:
         verdict += "; mind that the model makes up other data than these"

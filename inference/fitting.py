@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from ..zoo.errors import ConfigError, DataError, MutoscopeError
 from .batches import Split, Tensors, as_split, count_of, held_in_memory, like, splits_of
 from .checkpoint import drop_checkpoint
+from .collapse import collapsed_latents
 from .description import describe
 from .loggers import Logger, as_loggers, open_loggers
 from .options import FitOptions
 from .processes import on_the_first
+from .progress import announce
 from .run import Run, begin_run, build_pair, note_settings, read_unfinished
 from .session import Record, Session
 from .training import Training
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["FitOptions", "fit", "resume"]
 
 _CHUNK = 1024
+_LOOKED_AT = 64
 _KINDS = {"options": FitOptions, "out": str | Path, "notes": dict}
 _MAY_CHANGE = {"max_steps", "max_epochs", "patience", "log_every", "checkpoint_seconds"}
 
@@ -72,7 +75,9 @@ def fit(
         **overrides: Single fields of `FitOptions`, such as `max_steps=1000`.
 
     Returns:
-        The run: trained model and guide, and the history of every term of the ELBO.
+        The run: trained model and guide, and the history of every term of the ELBO. Its settings
+        hold `alarms`, sentences that name latents that say nothing of the held-out data (see
+        `mutoscope.inference.collapse`); with a progress bar they are printed, too.
 
     Raises:
         ConfigError: An option is unknown or out of range, or model and guide do not fit.
@@ -186,11 +191,23 @@ class _Task:
             record = self._train(fabric, train, held_out, begin)
         for module in (self.model, self.guide):
             module.eval()
-        settings = self.settings | {"restart scores": record.scores}
+        alarms = self._alarms(held_out, trainable[0])
+        announce(alarms, enabled=self.progress and fabric.is_global_zero)
+        settings = self.settings | {"restart scores": record.scores, "alarms": alarms}
         run = Run(self.model, self.guide, record.history, settings)
         if self.folder is not None:
             on_the_first(fabric, lambda: self._finish(run))
         return run
+
+    def _alarms(self, held_out: Split | None, like_parameter: Tensor) -> list[str]:
+        """Return in words which latents have collapsed, seen on held-out data."""
+        if held_out is None or self.options.estimator != "lean":
+            return []
+        some = like(held_out.batch(_first(_LOOKED_AT, held_out)), like_parameter)
+        try:
+            return [str(each) for each in collapsed_latents(self.model, self.guide, some)]
+        except (MutoscopeError, TypeError, ValueError, RuntimeError):
+            return []  # what can be trained but not looked at: training is not lost for that
 
     def _check_use(self, unused: tuple[str, ...]) -> None:
         several = self.options.devices * self.options.num_nodes > 1

@@ -1,11 +1,11 @@
 """Progress bars: training and the terms of the ELBO, draws that are made, stages of a check."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-__all__ = ["TrainingProgress", "drawing_progress", "stage_progress"]
+__all__ = ["TrainingProgress", "announce", "drawing_progress", "stage_progress"]
 
 
 class TrainingProgress:
@@ -60,6 +60,17 @@ class TrainingProgress:
         if self._live is not None:
             self._bar.update(self._task, completed=step, rate=rate)
             self._terms.plain = "  ".join(f"{name} {value:.1f}" for name, value in terms.items())
+
+
+def announce(alarms: Sequence[str], *, enabled: bool) -> None:
+    """Print what is wrong with what was trained."""
+    if enabled and alarms:
+        from rich.console import Console
+        from rich.markup import escape
+
+        console = Console(highlight=False)
+        for alarm in alarms:
+            console.print(f"[bold]Alarm:[/bold] {escape(alarm)}")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,117 @@
+"""Time of a training step of additive decoders, against a loop over their blocks.
+
+    python benchmarks/additive_step.py [--rounds 15] [--blocks 8]
+
+Both have the same model, guide, objective and optimizer; in the loop each block has a network of
+its own, and one runs after the other. Programs run in turns on one thread; ratios are of medians of
+processor time. Arithmetic is the same in both, so that what is saved is the cost of many small
+calls: much where networks or batches are small, less where products of matrices fill the time.
+"""
+
+import argparse
+import platform
+
+import pyro
+import torch
+from step_time import Step, measure
+from torch import Tensor, nn
+
+from mutoscope.guides import AdditiveDecoderGuide
+from mutoscope.inference.objective import Objective
+from mutoscope.zoo import AdditiveDecoder
+from mutoscope.zoo.checks import deferred_checks
+from mutoscope.zoo.nets.blocks import BlockDecoder
+
+SHAPE = (3, 12, 12)
+SIZES = ((32, 2, 32), (64, 3, 64), (64, 3, 128), (128, 5, 128))  # width, layers, batch
+
+
+class LoopedDecoder(nn.Module):
+    """The same perceptrons, one after the other."""
+
+    def __init__(self, decoder: BlockDecoder) -> None:
+        super().__init__()
+        layers = [*decoder.hidden, decoder.pixels]
+        self.image_shape = decoder.image_shape
+        self.networks = nn.ModuleList(
+            network_of([layer.weight[block] for layer in layers], layers, block)
+            for block in range(len(decoder.pixels.weight))
+        )
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Return one image for each block."""
+        parts = [
+            network(latent[..., block, :]).unflatten(-1, self.image_shape)
+            for block, network in enumerate(self.networks)
+        ]
+        return torch.stack(parts, -4)
+
+
+def network_of(weights: list[Tensor], layers: list[nn.Module], block: int) -> nn.Sequential:
+    """Return the perceptron of one block, with the same weights."""
+    made: list[nn.Module] = []
+    for weight, layer in zip(weights, layers, strict=True):
+        linear = nn.Linear(*weight.shape, bias=layer.bias is not None)
+        with torch.no_grad():
+            linear.weight.copy_(weight.T)
+            if layer.bias is not None:
+                linear.bias.copy_(layer.bias[block, 0])
+        made += [linear, nn.SiLU()]
+    return nn.Sequential(*made[:-1])
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--rounds", type=int, default=15, help="runs of each program")
+    options.add_argument("--blocks", type=int, default=8)
+    given = options.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    print(
+        f"torch {torch.__version__}, pyro {pyro.__version__}, Python {platform.python_version()}; "
+        f"{given.blocks} blocks, {SHAPE[1]} x {SHAPE[2]} pixels in colour, one thread"
+    )
+    print(f"{'':34}{'CPU ms':>10}{'wall ms':>10}{'ratio':>10}")
+    for width, layers, batch in SIZES:
+        programs = {
+            f"{kind}, {layers} x {width}, batch {batch}": step
+            for kind, step in both(given.blocks, width, layers, batch).items()
+        }
+        times = measure(programs, given.rounds)
+        ours = next(iter(times.values()))[0]
+        for name, (cpu, wall) in times.items():
+            print(f"{name:34}{1e3 * cpu:10.1f}{1e3 * wall:10.1f}{cpu / ours:10.2f}", flush=True)
+
+
+def both(blocks: int, width: int, layers: int, batch: int) -> dict[str, Step]:
+    """Return a step of ours and one with the loop, checked to make the same images."""
+    config = AdditiveDecoder.Config(
+        image_shape=SHAPE, num_blocks=blocks, decoder_hidden_dim=width, decoder_layers=layers
+    )
+    ours, looped = AdditiveDecoder(config), AdditiveDecoder(config)
+    looped.decoder = LoopedDecoder(ours.decoder)
+    latent = torch.randn(4, blocks, 1)
+    torch.testing.assert_close(ours.parts(latent), looped.parts(latent))
+    images = torch.rand(batch, 1, *SHAPE)
+    sizes = AdditiveDecoderGuide.Config(hidden_dim=width, num_layers=layers)
+    return {
+        name: step_of(model, AdditiveDecoderGuide(model, sizes), images)
+        for name, model in (("all at once", ours), ("loop", looped))
+    }
+
+
+def step_of(model: nn.Module, guide: nn.Module, images: Tensor) -> Step:
+    objective = Objective(model, guide, size=60_000)
+    adam = torch.optim.Adam(objective.parameters(), lr=1e-3, fused=True)
+
+    def step() -> None:
+        with deferred_checks(), pyro.validation_enabled(False):
+            objective({"images": images})[0].backward()
+        adam.step()
+        adam.zero_grad()
+
+    return step
+
+
+if __name__ == "__main__":
+    main()
