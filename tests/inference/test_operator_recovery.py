@@ -144,13 +144,12 @@ def test_turned_digits_of_mnist(seed, data_dir):
     assert errors["disentangled"] >= 0.04, errors
 
 
-@pytest.mark.parametrize("order", [7, 10])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_which_turn_of_a_digit_is_found_without_labels(order, seed, data_dir):
+def test_which_of_seven_turns_of_a_digit_acted_is_found_without_labels(seed, data_dir):
     digits = load_images("mnist", data_dir / "mnist").spaced(400)
-    data = OrbitSequences(digits, (order,), seed=seed)
+    data = OrbitSequences(digits, (7,), seed=seed)
     options = {"max_steps": 2500, "learning_rate": 3e-3, "restarts": 8}
-    run = train(data, "complex", 60 * order, seed=seed, **options)
+    run = train(data, "complex", 420, seed=seed, **options)
     assert accuracy_on(data, run) > 0.95
 
 
