@@ -19,6 +19,7 @@ __all__ = ["OrdersLatents", "draw_codes"]
 
 _MOST = 64  # latents, and data too where there are many latents
 _MANY = 256
+_VALUES = 2**18  # of all data, where there are many latents
 _GROUPS = ("posterior", "sample_stats", "observed_data")
 
 
@@ -64,7 +65,7 @@ def draw_codes(
     """Draw the posterior of the core of each datum, and write it to a file.
 
     The noise around a core is what it leaves of the data, or that of training if this is more. Of
-    flows with more than 256 latents, 64 data are looked at.
+    flows with more than 256 latents, 64 data are looked at, or fewer if they are large.
 
     Args:
         run: A run whose entropies have been measured.
@@ -80,7 +81,8 @@ def draw_codes(
     """
     model, guide = cast(Any, run.model), cast(Any, run.guide)
     count = min(_MOST, model.core_above(model.noise_floor())) if core is None else core
-    some = split if len(model.entropy) <= _MANY else split.first(_MOST)
+    dim = len(model.entropy)
+    some = split if dim <= _MANY else split.first(max(1, min(_MOST, _VALUES // dim)))
     x = split.batch(torch.arange(min(len(split), 256)))["x"]
     with evaluation(model, seed=seed):
         left = model.decompress(model.compress(x, count)) - x

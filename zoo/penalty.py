@@ -17,7 +17,9 @@ def penalise(name: str, term: Float[Tensor, "*batch"]) -> None:
     """Charge training with a term for each datum; write it inside their plate.
 
     To Pyro's own ELBOs it is `pyro.factor(name, -term)`, weighed by plates as any density. Ours
-    books it as a penalty, so that the ELBO beside it stays true.
+    books it as a penalty, so that the ELBO beside it stays true. A model without a store of global
+    parameters is trained by SVI as `lambda x: pyro.module("model", model)(x)`, or by any optimizer
+    of PyTorch on `Trace_ELBO()(model, guide)`, which is a module.
 
     Args:
         name: What the term is called.

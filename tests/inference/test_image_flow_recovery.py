@@ -37,15 +37,13 @@ def entropy_in_bits():
     return nats / (dim * math.log(2)) + math.log2(255)
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.3])
-def test_bits_of_a_random_field(weight):
+def test_bits_of_a_random_field():
     torch.manual_seed(0)
     sizes = {"levels": 2, "steps": 2, "filters": 16, "couplings": 2, "hidden_dim": 32}
     config = EntropyOrderedFlow.Config(
         image_shape=(1, SIDE, SIDE),
         bits=8,
-        total_correlation=weight,
-        estimator="probes",
+        total_correlation=0.0,
         **sizes,
     )
     model = EntropyOrderedFlow(config)
