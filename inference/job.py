@@ -237,7 +237,8 @@ def _initialise(model: torch.nn.Module, train: Any, *, seed: int) -> None:  # no
     if start is not None:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            start(**train.batch(torch.arange(min(_STARTED_FROM, len(train)))))
+            wanted = getattr(model, "starting_data", _STARTED_FROM)
+            start(**train.batch(torch.arange(min(wanted, len(train)))))
 
 
 def _names(config: Any) -> set[str]:  # noqa: ANN401 - a configuration's class

@@ -9,7 +9,7 @@ arXiv:2106.05200).
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import pyro
 import torch
@@ -24,6 +24,7 @@ from .flows import (
     AffineCoupling,
     FlowTransform,
     Permutation,
+    PrincipalSubspace,
     Pyramid,
     Rotation,
     SplineCoupling,
@@ -70,6 +71,11 @@ class EntropyOrderedFlow(AbstractOrderedLatents):
     whatever scale. Only latents of the coarsest image can be turned into any directions of it,
     those of details within each pixel.
 
+    With hundreds of features most directions hold little but noise. `principal` leaves all but the
+    leading principal directions of the data as they are, at the cost of what is curved in the
+    others; `initialise` finds them, and then the flow starts as principal components and can only
+    gain.
+
     Explained entropies depend on the units of the data, as variances do, and count the noise:
     `noise_floor` is what a latent explains that explains noise alone.
 
@@ -101,6 +107,8 @@ class EntropyOrderedFlow(AbstractOrderedLatents):
             hidden_dim: Width of the two hidden layers of each.
             clamp: Bound of the logarithms of scales in affine layers.
             bins: Number of bins in spline layers.
+            principal: How many leading principal directions of the data the layers see, see
+                `initialise`; 0: they see all features.
             levels: How often images are halved, for a flow over scales; 0 is a flow of vectors.
             steps: Steps on each of these scales, of two convolutional couplings each.
             filters: Channels within these couplings.
@@ -118,6 +126,7 @@ class EntropyOrderedFlow(AbstractOrderedLatents):
         hidden_dim: int = 128
         clamp: float = 2.0
         bins: int = 8
+        principal: int = 0
         levels: int = 0
         steps: int = 2
         filters: int = 32
@@ -138,6 +147,9 @@ class EntropyOrderedFlow(AbstractOrderedLatents):
                 self.require(getattr(self, name) >= 1, name, "at least 1")
             self.require(self.bits is None or 1 <= self.bits <= 16, "bits", "1 to 16, or None")
             self.require(self.levels >= 0, "levels", "zero or positive")
+            fits = self.principal == 0 or 2 <= self.principal < self.dim
+            self.require(fits, "principal", "0, or 2 to one less than the number of features")
+            self.require(not (self.principal and self.levels), "principal", "0 with levels")
             if self.levels:
                 coarse = Pyramid.coarse_dim(shape, self.levels)
                 self.require(coarse >= 2, "levels", "fewer: the coarsest image has one number")
@@ -196,15 +208,31 @@ class EntropyOrderedFlow(AbstractOrderedLatents):
         found: Tensor = self.noise_around(self.flattened(x)).sample()
         return found.reshape(x.shape)
 
-    def initialise(self, x: Float[Tensor, "datum ..."]) -> None:
-        """Let channels of a flow over scales start in the units of some data, some hundred.
+    @property
+    def starting_data(self) -> int:
+        """About how many data `initialise` should be given."""
+        return 20 * self.dim if self.config.principal else 256
 
-        It shortens training, which it has to come before; a flow of vectors has no such layers.
+    @torch.no_grad()
+    def initialise(self, x: Float[Tensor, "datum ..."]) -> None:
+        """Let the flow start from some data, before it is trained.
+
+        With `principal` it starts as their principal components. Channels of a flow over scales
+        start in the units of the data. Other flows of vectors have no such layers.
 
         Raises:
-            DataError: A channel is the same in all pixels of all data.
+            DataError: A channel is the same in all pixels of all data, or there are too few data.
         """
         self.flow.initialise(self.flattened(self.noisy(x)))
+        if (known := self._known_norms()) is not None:
+            self.entropy[self.config.principal :] = known + (1 + math.log(2 * math.pi)) / 2
+
+    def _known_norms(self) -> Float[Tensor, " latent"] | None:
+        """Return log ||J_i|| of the latents that no layer but a linear one sees."""
+        if not self.config.principal:
+            return None
+        subspace, units = cast(tuple[PrincipalSubspace, Units], tuple(self.flow.layers))
+        return subspace.log_scale[subspace.count :] + units.scale.log()
 
     def forward(self, x: Float[Tensor, "..."] | None = None, *, size: int | None = None) -> Tensor:
         """Run the generative story.
@@ -238,7 +266,8 @@ class EntropyOrderedFlow(AbstractOrderedLatents):
         It draws which latent each datum looks at. In training, explained entropies are kept up to
         date by the way; those of "rows" are too low as long as the total correlation is not small.
         """
-        found = total_correlation(self.flow, latent, self.config.estimator)
+        known = self._known_norms()
+        found = total_correlation(self.flow, latent, self.config.estimator, known)
         if self.training and torch.is_grad_enabled():
             self.remember(latent, found.log_norm, found.seen)
         return found.value
@@ -252,6 +281,9 @@ class EntropyOrderedFlow(AbstractOrderedLatents):
 
 def _layers(config: EntropyOrderedFlow.Config) -> list[nn.Module]:
     """Return the layers from latents to data in units of their own."""
+    if config.principal:
+        layers = _of_vectors(config, config.principal)
+        return [PrincipalSubspace(config.dim, config.principal, layers)]
     if config.levels == 0:
         return _of_vectors(config, config.dim)
     channels, height, width = config.image_shape

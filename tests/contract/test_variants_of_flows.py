@@ -18,6 +18,7 @@ LAWS = {
 SMALL = {"couplings": 1, "hidden_dim": 8, "steps": 1, "filters": 4}
 VARIANTS = {
     "over scales, in bits": {"levels": 1, "bits": 8, "estimator": "probes"},
+    "principal": {"principal": 4},
     "no noise": {"noise": 0.0, "coupling": "spline", "estimator": "columns"},
 }
 

@@ -12,6 +12,7 @@ from .act_norm import ActNorm
 from .coupling import AffineCoupling, SplineCoupling
 from .haar import Haar
 from .linear import Permutation, Rotation, Units
+from .principal import PrincipalSubspace
 from .pyramid import Pyramid
 from .transform import FlowTransform
 
@@ -21,6 +22,7 @@ __all__ = [
     "FlowTransform",
     "Haar",
     "Permutation",
+    "PrincipalSubspace",
     "Pyramid",
     "Rotation",
     "SplineCoupling",

@@ -42,7 +42,10 @@ class TotalCorrelation(NamedTuple):
 
 
 def total_correlation(
-    flow: FlowTransform, latent: Float[Tensor, "*batch latent"], estimator: Estimator
+    flow: FlowTransform,
+    latent: Float[Tensor, "*batch latent"],
+    estimator: Estimator,
+    known: Float[Tensor, " known"] | None = None,
 ) -> TotalCorrelation:
     """Estimate `sum_i log ||J_i|| - log |det J|` at latents, J_i the columns of the Jacobian J.
 
@@ -54,6 +57,8 @@ def total_correlation(
             read off the graph that has just encoded the data; "probes" looks at all columns with
             a few random vectors, see `probed_log_norms`, and its mean is exact, too; "dense" takes
             all columns.
+        known: log ||J_i|| of the last latents, where it is the same at all and these columns are at
+            right angles to all others; they are not drawn.
     """
     log_det = flow.log_abs_det_jacobian(latent, flow(latent))
     dim = latent.shape[-1]
@@ -63,10 +68,11 @@ def total_correlation(
         else:
             norms = probed_log_norms(flow, latent, _PROBES)
         return TotalCorrelation(norms.sum(-1) - log_det, torch.ones_like(latent), norms)
-    index = spread_over(latent)
+    settled, dim = (0.0, dim) if known is None else (known.sum(), dim - len(known))
+    index = spread_over(latent[..., :dim])
     seen = one_hot(index, latent)
     if estimator == "rows":
         log_norm = log_row_norm(flow, latent, index)
-        return TotalCorrelation(dim * log_norm + log_det, seen, -log_norm.unsqueeze(-1))
+        return TotalCorrelation(dim * log_norm - settled + log_det, seen, -log_norm.unsqueeze(-1))
     log_norm = log_column_norm(flow, latent, index)
-    return TotalCorrelation(dim * log_norm - log_det, seen, log_norm.unsqueeze(-1))
+    return TotalCorrelation(dim * log_norm + settled - log_det, seen, log_norm.unsqueeze(-1))

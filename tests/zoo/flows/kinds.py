@@ -11,6 +11,7 @@ from mutoscope.zoo.flows import (
     AffineCoupling,
     FlowTransform,
     Permutation,
+    PrincipalSubspace,
     Pyramid,
     Rotation,
     SplineCoupling,
@@ -65,6 +66,9 @@ KINDS = {
     "MultiscaleFlow": _multiscale,
     "pyramid": lambda: FlowTransform(
         [Pyramid((1, 4, 4), 1, [Rotation(4), AffineCoupling(4, [8])], steps=1, filters=8)]
+    ),
+    "principal": lambda: FlowTransform(
+        [PrincipalSubspace(DIM, 2, [Rotation(2), AffineCoupling(2, [8])])]
     ),
     "all of ours": lambda: FlowTransform(
         [Rotation(DIM), AffineCoupling(DIM, [8]), Permutation(DIM), SplineCoupling(DIM, [8])]
