@@ -9,6 +9,7 @@ from .one_active import OneActiveField
 from .one_of import OneOf
 from .pixels import PixelBernoulli, PixelNormal
 from .spike_and_slab import SpikeAndSlab
+from .spike_patterns import SpikePatterns, patterns_of
 
 __all__ = [
     "MAX_ENUMERATED_SPIKES",
@@ -24,6 +25,8 @@ __all__ = [
     "PixelNormal",
     "Proposals",
     "SpikeAndSlab",
+    "SpikePatterns",
+    "patterns_of",
     "UniformAngle",
     "wrap_angle",
 ]
