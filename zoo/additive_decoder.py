@@ -48,8 +48,9 @@ class AdditiveDecoder(nn.Module):
     across blocks, this is no sum of functions of single blocks: it leaves the theorem, and blocks
     recombine as far as they do not overlap.
 
-    With `presence` below 1, pictures show different numbers of objects, and blocks that nothing
-    needs go dark: spike and slab over objects. The guide sums over which ones are there.
+    With `presence` below 1, pictures show different numbers of objects, and blocks that a picture
+    does not need go dark: spike and slab over objects. The guide sums over which ones are there.
+    Spare blocks may take over an object in a part of its places: then one at a time is lit.
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,8 @@ class AdditiveDecoder(nn.Module):
             decoder_layers: Number of these.
             prior: "normal"; or "none", which counts no prior in the objective.
             presence: Probability that a block is present; 1 for blocks that always are.
+            ground: Grey level from which the background is learned. With `presence`, give that of
+                the data: blocks would stay lit to make up for another.
             image_scale: Standard deviation of the pixels.
         """
 
@@ -79,6 +82,7 @@ class AdditiveDecoder(nn.Module):
         decoder_layers: int = 5
         prior: Literal["normal", "none"] = "normal"
         presence: float = 1.0
+        ground: float = 0.5
         image_scale: float = 0.05
 
         def check(self) -> None:
@@ -90,6 +94,7 @@ class AdditiveDecoder(nn.Module):
             self.require(0 < self.presence <= 1, "presence", "above 0, and at most 1")
             apart = self.decoder != "joint" or self.presence == 1
             self.require(apart, "presence", "1 with decoder='joint', which has no parts")
+            self.require(0 <= self.ground <= 1, "ground", "from 0 to 1")
             self.require(self.image_scale > 0, "image_scale", "positive")
 
     coords: dict[str, list[str]] = {}  # noqa: RUF012 - read only
@@ -105,7 +110,7 @@ class AdditiveDecoder(nn.Module):
             config.decoder_hidden_dim,
             config.decoder_layers,
         )
-        self.background = nn.Parameter(torch.full(config.image_shape, 0.5))
+        self.background = nn.Parameter(torch.full(config.image_shape, config.ground))
         self.register_buffer("zero", torch.zeros(()))
 
     zero: Tensor
@@ -123,11 +128,11 @@ class AdditiveDecoder(nn.Module):
         """How much the KL of presence weighs during training: in the end fully, as in the ELBO.
 
         At first it weighs so much that a block is worth lighting for a whole object only, while it
-        is open which block draws what. Blocks that all share an object would stay lit for ever.
+        is open which block draws what.
         """
         if self.config.presence == 1:
             return {}
-        return {"presence": Schedule(start=100.0, end=1.0, since=0.2, until=0.6)}
+        return {"presence": Schedule(start=100.0, end=1.0, since=0.1, until=0.7)}
 
     def presence_prior(self, frames: int) -> TorchDistribution:
         """Return p(presence) of all frames of a sequence."""

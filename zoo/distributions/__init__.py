@@ -26,7 +26,7 @@ __all__ = [
     "Proposals",
     "SpikeAndSlab",
     "SpikePatterns",
-    "patterns_of",
     "UniformAngle",
+    "patterns_of",
     "wrap_angle",
 ]

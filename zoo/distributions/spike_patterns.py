@@ -98,9 +98,7 @@ class SpikePatterns(TorchDistribution):
         """Return all vectors; results are averaged by their probabilities."""
         del value
         weight = self.logits.exp().movedim(-1, 0)
-        return Proposals(
-            self.every, lambda found: (weight * found).sum(0), parts=event_ndim - 1
-        )
+        return Proposals(self.every, lambda found: (weight * found).sum(0), parts=event_ndim - 1)
 
 
 @register_kl(SpikePatterns, IndependentSpikes)
