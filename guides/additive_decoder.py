@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 
 from ..zoo.additive_decoder import AdditiveDecoder
 from ..zoo.config import AbstractConfig
-from ..zoo.distributions import IndependentSpikes, SpikePatterns, patterns_of
+from ..zoo.distributions import Estimator, IndependentSpikes, SpikePatterns, patterns_of
 from ..zoo.nets import mlp
 from ..zoo.schedules import Schedule
 
@@ -118,7 +118,9 @@ class AdditiveDecoderGuide(nn.Module):
         return SpikePatterns(weight.movedim(0, -1), num_spikes=self.shape[0]).to_event(1)
 
     def _read_presence(self, logits: Tensor) -> TorchDistribution:
-        return IndependentSpikes(logits, estimator=self.config.presence).to_event(1)
+        by = self.config.presence
+        estimator: Estimator = "local_expectation" if by == "local_expectation" else "enumerate"
+        return IndependentSpikes(logits, estimator=estimator).to_event(1)
 
     def forward(
         self,
