@@ -65,16 +65,16 @@ class AdditiveDecoderGuide(nn.Module):
         self.config = config = config or self.Config()
         self.shape = (model.config.num_blocks, model.config.block_dim)
         object.__setattr__(self, "model", model)  # whose parameters are not the guide's
-        self.present = model.config.presence < 1
-        self.spikes = model.config.num_blocks if self.present and config.presence != "bayes" else 0
+        present, by_rule = model.config.presence < 1, config.presence == "bayes"
+        self.spikes = model.config.num_blocks if present and not by_rule else 0
         self.latents = math.prod(self.shape) * (2 if config.posterior == "normal" else 1)
         hidden = [config.hidden_dim] * config.num_layers
         pixels = math.prod(model.config.image_shape)
         self.encoder = mlp([pixels, *hidden, self.latents + self.spikes])
-        self.register_buffer("temperature", torch.tensor(1.0))
+        self.register_buffer("temperature", torch.tensor(1.0) if present and by_rule else None)
 
     model: AdditiveDecoder
-    temperature: Tensor
+    temperature: Tensor | None
 
     @property
     def schedules(self) -> dict[str, Schedule]:
@@ -82,8 +82,9 @@ class AdditiveDecoderGuide(nn.Module):
 
         So it stays the best law of presence for the objective.
         """
-        weight = self.model.kl_schedule
-        return {"temperature": weight["presence"]} if weight else {}
+        if self.temperature is None:
+            return {}
+        return {"temperature": self.model.kl_schedule["presence"]}
 
     def read(self, images: Float[Tensor, "*batch channel height width"]) -> tuple[Tensor, Tensor]:
         """Return what the encoder says of the latents of each image, and of its spikes."""
@@ -108,7 +109,7 @@ class AdditiveDecoderGuide(nn.Module):
         latent: Float[Tensor, "*#batch frame block latent"],
     ) -> TorchDistribution:
         """Return q(presence | z, images) of all frames."""
-        if self.config.presence != "bayes":
+        if self.temperature is None:
             return self._read_presence(self.read(images)[1])
         with torch.no_grad():  # the best law has no slope
             prior = self.model.presence_prior(latent.shape[-3]).base_dist
@@ -135,5 +136,5 @@ class AdditiveDecoderGuide(nn.Module):
             latent = pyro.sample("z", self._latent_posterior(latents))
             if self.spikes:
                 pyro.sample("presence", self._read_presence(spikes))
-            elif self.present:
+            elif self.temperature is not None:
                 pyro.sample("presence", self.presence_posterior(images, latent))

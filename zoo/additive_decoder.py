@@ -1,5 +1,6 @@
 """Additive decoders: an image is a sum of parts, each made of a block of the latents by itself."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -7,16 +8,21 @@ from typing import Literal
 import pyro
 import torch
 from jaxtyping import Float
-from pyro.distributions import Normal, TorchDistribution
+from pyro.distributions import Normal, TorchDistribution, TransformedDistribution
 from torch import Tensor, nn
+from torch.distributions.transforms import ReshapeTransform
 
 from .config import AbstractConfig
 from .data_checks import check_sequences
 from .distributions import IndependentSpikes, PixelNormal
+from .flows import AffineCoupling, FlowTransform, Rotation
 from .nets.blocks import BlockDecoder
 from .schedules import Schedule
 
 __all__ = ["AdditiveDecoder"]
+
+_COUNTS = ("length", "block_dim", "decoder_hidden_dim", "decoder_layers", "couplings")
+_FLOW_HIDDEN = (64, 64)
 
 
 class AdditiveDecoder(nn.Module):
@@ -42,6 +48,9 @@ class AdditiveDecoder(nn.Module):
     which no theorem applies. `decoder="joint"` is the baseline: one network of the same shape that
     reads all latents.
 
+    With `prior="flow"` a flow of couplings makes of the z of a frame, taken together, what depends
+    across blocks: simulated images then combine blocks as the data do.
+
     With `decoder="masked"` each block also makes a mask, and pixels are shared out among blocks and
     background by the softmax of all masks, in which the background has 0: what is in front hides
     what is behind. parts[b] = mask[b] * (decoder_b(z[b]) - background). Since masks are normalised
@@ -66,7 +75,9 @@ class AdditiveDecoder(nn.Module):
                 or "joint", one network that reads them all.
             decoder_hidden_dim: Width of the hidden layers of each network.
             decoder_layers: Number of these.
-            prior: "normal"; or "none", which counts no prior in the objective.
+            prior: "normal"; "flow", which is learned; or "none", which counts no prior in the
+                objective.
+            couplings: Number of couplings of the flow.
             presence: Probability that a block is present; 1 for blocks that always are.
             ground: Grey level from which the background is learned. With `presence`, give that of
                 the data: blocks would stay lit to make up for another.
@@ -80,7 +91,8 @@ class AdditiveDecoder(nn.Module):
         decoder: Literal["additive", "masked", "joint"] = "additive"
         decoder_hidden_dim: int = 128
         decoder_layers: int = 5
-        prior: Literal["normal", "none"] = "normal"
+        prior: Literal["normal", "flow", "none"] = "normal"
+        couplings: int = 4
         presence: float = 1.0
         ground: float = 0.5
         image_scale: float = 0.05
@@ -89,7 +101,7 @@ class AdditiveDecoder(nn.Module):
             """Refuse a single block and sizes below one."""
             self.require(all(n >= 1 for n in self.image_shape), "image_shape", "positive sizes")
             self.require(self.num_blocks >= 2, "num_blocks", "at least 2: one block is no sum")
-            for name in ("length", "block_dim", "decoder_hidden_dim", "decoder_layers"):
+            for name in _COUNTS:
                 self.require(getattr(self, name) >= 1, name, "at least 1")
             self.require(0 < self.presence <= 1, "presence", "above 0, and at most 1")
             apart = self.decoder != "joint" or self.presence == 1
@@ -111,6 +123,7 @@ class AdditiveDecoder(nn.Module):
             config.decoder_layers,
         )
         self.background = nn.Parameter(torch.full(config.image_shape, config.ground))
+        self.flow = _flow(blocks * size, config.couplings) if config.prior == "flow" else None
         self.register_buffer("zero", torch.zeros(()))
 
     zero: Tensor
@@ -141,9 +154,15 @@ class AdditiveDecoder(nn.Module):
 
     def latent_prior(self, frames: int) -> TorchDistribution:
         """Return p(z) of all frames of a sequence."""
-        shape = [frames, self.config.num_blocks, self.config.block_dim]
-        prior: TorchDistribution = Normal(self.zero, 1 + self.zero).expand(shape).to_event(3)
-        return prior if self.config.prior == "normal" else prior.mask(False)
+        blocks = (self.config.num_blocks, self.config.block_dim)
+        if self.flow is not None:
+            numbers = math.prod(blocks)
+            base = Normal(self.zero, 1 + self.zero).expand([frames, numbers]).to_event(1)
+            shaped = ReshapeTransform(torch.Size([numbers]), torch.Size(blocks))
+            flow: TorchDistribution = TransformedDistribution(base, [self.flow, shaped])
+            return flow.to_event(1)
+        prior: TorchDistribution = Normal(self.zero, 1 + self.zero).expand([frames, *blocks])
+        return prior.to_event(3) if self.config.prior == "normal" else prior.to_event(3).mask(False)
 
     def parts(
         self,
@@ -203,6 +222,13 @@ class AdditiveDecoder(nn.Module):
     def check_data(self, batch: Mapping[str, Tensor]) -> None:
         """Raise `DataError` unless these are images that the model can be fitted to."""
         check_sequences(batch, self.config.image_shape, known={"images"})
+
+
+def _flow(numbers: int, couplings: int) -> FlowTransform:
+    layers: list[nn.Module] = []
+    for _ in range(couplings):
+        layers += [AffineCoupling(numbers, _FLOW_HIDDEN), Rotation(numbers)]
+    return FlowTransform(layers)
 
 
 def _shares(

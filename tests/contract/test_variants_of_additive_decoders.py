@@ -19,6 +19,7 @@ SPIKES = {"num_blocks": 3, "presence": 0.4, "image_scale": 0.5}  # so wide that 
 VARIANTS = {
     "spikes by Bayes' rule": (SPIKES, {}),
     "spikes that are read": (SPIKES, {"presence": "enumerate"}),
+    "a flow as prior": ({"prior": "flow", "couplings": 2}, {}),
     "masks": ({"decoder": "masked"}, {}),
     "masks with spikes": (SPIKES | {"decoder": "masked"}, {}),
     "spikes by local expectation": (SPIKES, {"presence": "local_expectation"}),
