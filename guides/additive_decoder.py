@@ -13,8 +13,9 @@ from torch.nn.functional import softplus
 
 from ..zoo.additive_decoder import AdditiveDecoder
 from ..zoo.config import AbstractConfig
-from ..zoo.distributions import IndependentSpikes
+from ..zoo.distributions import Estimator, IndependentSpikes, SpikePatterns, patterns_of
 from ..zoo.nets import mlp
+from ..zoo.schedules import Schedule
 
 __all__ = ["AdditiveDecoderGuide"]
 
@@ -24,8 +25,12 @@ _MINIMUM_SCALE = 1e-3
 class AdditiveDecoderGuide(nn.Module):
     """Reads all blocks of each frame at once: `z ~ Normal(encoder(image))`, or a point.
 
-    Where blocks may be absent, it reads the log-odds of each too, and its objective sums over which
-    ones are there, exactly. What it says of the latents of an absent block is the prior.
+    Where blocks may be absent, the objective sums over which ones are there. By Bayes' rule,
+
+        presence ~ p(presence | z, image)
+
+    that sum is exact: all patterns are tried, and none is learned. What an image says of the
+    latents of an absent block is nothing, so their posterior becomes the prior.
 
     Args:
         model: The model whose latents it infers.
@@ -40,13 +45,15 @@ class AdditiveDecoderGuide(nn.Module):
             posterior: "normal"; or "point", the encoder of an autoencoder.
             hidden_dim: Width of the hidden layers.
             num_layers: Number of these.
-            estimator: How to sum over the blocks that are present, see `IndependentSpikes`.
+            presence: Which blocks are there: by Bayes' rule; or "enumerate" and
+                "local_expectation", which read the log-odds of each off the image, for all patterns
+                or for more blocks, see `IndependentSpikes`.
         """
 
         posterior: Literal["normal", "point"] = "normal"
         hidden_dim: int = 128
         num_layers: int = 5
-        estimator: Literal["enumerate", "local_expectation"] = "enumerate"
+        presence: Literal["bayes", "enumerate", "local_expectation"] = "bayes"
 
         def check(self) -> None:
             """Refuse sizes below one."""
@@ -57,11 +64,27 @@ class AdditiveDecoderGuide(nn.Module):
         super().__init__()
         self.config = config = config or self.Config()
         self.shape = (model.config.num_blocks, model.config.block_dim)
-        self.spikes = model.config.num_blocks if model.config.presence < 1 else 0
+        object.__setattr__(self, "model", model)  # whose parameters are not the guide's
+        present, by_rule = model.config.presence < 1, config.presence == "bayes"
+        self.spikes = model.config.num_blocks if present and not by_rule else 0
         self.latents = math.prod(self.shape) * (2 if config.posterior == "normal" else 1)
         hidden = [config.hidden_dim] * config.num_layers
         pixels = math.prod(model.config.image_shape)
         self.encoder = mlp([pixels, *hidden, self.latents + self.spikes])
+        self.register_buffer("temperature", torch.tensor(1.0) if present and by_rule else None)
+
+    model: AdditiveDecoder
+    temperature: Tensor | None
+
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """The temperature of Bayes' rule falls as the weight of the KL of presence does.
+
+        So it stays the best law of presence for the objective.
+        """
+        if self.temperature is None:
+            return {}
+        return {"temperature": self.model.kl_schedule["presence"]}
 
     def read(self, images: Float[Tensor, "*batch channel height width"]) -> tuple[Tensor, Tensor]:
         """Return what the encoder says of the latents of each image, and of its spikes."""
@@ -74,20 +97,31 @@ class AdditiveDecoderGuide(nn.Module):
         """Return q(z | images) of all frames."""
         return self._latent_posterior(self.read(images)[0])
 
-    def presence_posterior(
-        self, images: Float[Tensor, "batch frame channel height width"]
-    ) -> TorchDistribution:
-        """Return q(presence | images) of all frames."""
-        return self._presence_posterior(self.read(images)[1])
-
     def _latent_posterior(self, found: Tensor) -> TorchDistribution:
         if self.config.posterior == "point":
             return Delta(found.unflatten(-1, self.shape), event_dim=3)
         location, scale = (part.unflatten(-1, self.shape) for part in found.chunk(2, -1))
         return Normal(location, softplus(scale) + _MINIMUM_SCALE).to_event(3)
 
-    def _presence_posterior(self, logits: Tensor) -> TorchDistribution:
-        return IndependentSpikes(logits, estimator=self.config.estimator).to_event(1)
+    def presence_posterior(
+        self,
+        images: Float[Tensor, "*#batch frame channel height width"],
+        latent: Float[Tensor, "*#batch frame block latent"],
+    ) -> TorchDistribution:
+        """Return q(presence | z, images) of all frames."""
+        if self.temperature is None:
+            return self._read_presence(self.read(images)[1])
+        with torch.no_grad():  # the best law has no slope
+            prior = self.model.presence_prior(latent.shape[-3]).base_dist
+            patterns = patterns_of(latent[..., 0])
+            given = self.model.image_likelihood(latent, patterns).base_dist.log_prob(images)
+            weight = given / self.temperature + prior.log_prob(patterns)
+        return SpikePatterns(weight.movedim(0, -1), num_spikes=self.shape[0]).to_event(1)
+
+    def _read_presence(self, logits: Tensor) -> TorchDistribution:
+        by = self.config.presence
+        estimator: Estimator = "local_expectation" if by == "local_expectation" else "enumerate"
+        return IndependentSpikes(logits, estimator=estimator).to_event(1)
 
     def forward(
         self,
@@ -99,6 +133,8 @@ class AdditiveDecoderGuide(nn.Module):
         count = images.shape[-5]
         latents, spikes = self.read(images)
         with pyro.plate("sequence", size or count, subsample=torch.arange(count), dim=-1):
+            latent = pyro.sample("z", self._latent_posterior(latents))
             if self.spikes:
-                pyro.sample("presence", self._presence_posterior(spikes))
-            pyro.sample("z", self._latent_posterior(latents))
+                pyro.sample("presence", self._read_presence(spikes))
+            elif self.temperature is not None:
+                pyro.sample("presence", self.presence_posterior(images, latent))

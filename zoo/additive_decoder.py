@@ -1,5 +1,6 @@
 """Additive decoders: an image is a sum of parts, each made of a block of the latents by itself."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -7,16 +8,21 @@ from typing import Literal
 import pyro
 import torch
 from jaxtyping import Float
-from pyro.distributions import Normal, TorchDistribution
+from pyro.distributions import Normal, TorchDistribution, TransformedDistribution
 from torch import Tensor, nn
+from torch.distributions.transforms import ReshapeTransform
 
 from .config import AbstractConfig
 from .data_checks import check_sequences
 from .distributions import IndependentSpikes, PixelNormal
+from .flows import AffineCoupling, FlowTransform, Rotation
 from .nets.blocks import BlockDecoder
 from .schedules import Schedule
 
 __all__ = ["AdditiveDecoder"]
+
+_COUNTS = ("length", "block_dim", "decoder_hidden_dim", "decoder_layers", "couplings")
+_FLOW_HIDDEN = (64, 64)
 
 
 class AdditiveDecoder(nn.Module):
@@ -42,14 +48,18 @@ class AdditiveDecoder(nn.Module):
     which no theorem applies. `decoder="joint"` is the baseline: one network of the same shape that
     reads all latents.
 
+    With `prior="flow"` a flow of couplings makes of the z of a frame, taken together, what depends
+    across blocks: simulated images then combine blocks as the data do.
+
     With `decoder="masked"` each block also makes a mask, and pixels are shared out among blocks and
     background by the softmax of all masks, in which the background has 0: what is in front hides
     what is behind. parts[b] = mask[b] * (decoder_b(z[b]) - background). Since masks are normalised
     across blocks, this is no sum of functions of single blocks: it leaves the theorem, and blocks
     recombine as far as they do not overlap.
 
-    With `presence` below 1, pictures show different numbers of objects, and blocks that nothing
-    needs go dark: spike and slab over objects. The guide sums over which ones are there.
+    With `presence` below 1, pictures show different numbers of objects, and blocks that a picture
+    does not need go dark: spike and slab over objects. The guide sums over which ones are there.
+    Spare blocks may take over an object in a part of its places: then one at a time is lit.
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -65,8 +75,12 @@ class AdditiveDecoder(nn.Module):
                 or "joint", one network that reads them all.
             decoder_hidden_dim: Width of the hidden layers of each network.
             decoder_layers: Number of these.
-            prior: "normal"; or "none", which counts no prior in the objective.
+            prior: "normal"; "flow", which is learned; or "none", which counts no prior in the
+                objective.
+            couplings: Number of couplings of the flow.
             presence: Probability that a block is present; 1 for blocks that always are.
+            ground: Grey level from which the background is learned. With `presence`, give that of
+                the data: blocks would stay lit to make up for another.
             image_scale: Standard deviation of the pixels.
         """
 
@@ -77,19 +91,22 @@ class AdditiveDecoder(nn.Module):
         decoder: Literal["additive", "masked", "joint"] = "additive"
         decoder_hidden_dim: int = 128
         decoder_layers: int = 5
-        prior: Literal["normal", "none"] = "normal"
+        prior: Literal["normal", "flow", "none"] = "normal"
+        couplings: int = 4
         presence: float = 1.0
+        ground: float = 0.5
         image_scale: float = 0.05
 
         def check(self) -> None:
             """Refuse a single block and sizes below one."""
             self.require(all(n >= 1 for n in self.image_shape), "image_shape", "positive sizes")
             self.require(self.num_blocks >= 2, "num_blocks", "at least 2: one block is no sum")
-            for name in ("length", "block_dim", "decoder_hidden_dim", "decoder_layers"):
+            for name in _COUNTS:
                 self.require(getattr(self, name) >= 1, name, "at least 1")
             self.require(0 < self.presence <= 1, "presence", "above 0, and at most 1")
             apart = self.decoder != "joint" or self.presence == 1
             self.require(apart, "presence", "1 with decoder='joint', which has no parts")
+            self.require(0 <= self.ground <= 1, "ground", "from 0 to 1")
             self.require(self.image_scale > 0, "image_scale", "positive")
 
     coords: dict[str, list[str]] = {}  # noqa: RUF012 - read only
@@ -105,7 +122,8 @@ class AdditiveDecoder(nn.Module):
             config.decoder_hidden_dim,
             config.decoder_layers,
         )
-        self.background = nn.Parameter(torch.full(config.image_shape, 0.5))
+        self.background = nn.Parameter(torch.full(config.image_shape, config.ground))
+        self.flow = _flow(blocks * size, config.couplings) if config.prior == "flow" else None
         self.register_buffer("zero", torch.zeros(()))
 
     zero: Tensor
@@ -123,11 +141,11 @@ class AdditiveDecoder(nn.Module):
         """How much the KL of presence weighs during training: in the end fully, as in the ELBO.
 
         At first it weighs so much that a block is worth lighting for a whole object only, while it
-        is open which block draws what. Blocks that all share an object would stay lit for ever.
+        is open which block draws what.
         """
         if self.config.presence == 1:
             return {}
-        return {"presence": Schedule(start=100.0, end=1.0, since=0.2, until=0.6)}
+        return {"presence": Schedule(start=100.0, end=1.0, since=0.1, until=0.7)}
 
     def presence_prior(self, frames: int) -> TorchDistribution:
         """Return p(presence) of all frames of a sequence."""
@@ -136,9 +154,15 @@ class AdditiveDecoder(nn.Module):
 
     def latent_prior(self, frames: int) -> TorchDistribution:
         """Return p(z) of all frames of a sequence."""
-        shape = [frames, self.config.num_blocks, self.config.block_dim]
-        prior: TorchDistribution = Normal(self.zero, 1 + self.zero).expand(shape).to_event(3)
-        return prior if self.config.prior == "normal" else prior.mask(False)
+        blocks = (self.config.num_blocks, self.config.block_dim)
+        if self.flow is not None:
+            numbers = math.prod(blocks)
+            base = Normal(self.zero, 1 + self.zero).expand([frames, numbers]).to_event(1)
+            shaped = ReshapeTransform(torch.Size([numbers]), torch.Size(blocks))
+            flow: TorchDistribution = TransformedDistribution(base, [self.flow, shaped])
+            return flow.to_event(1)
+        prior: TorchDistribution = Normal(self.zero, 1 + self.zero).expand([frames, *blocks])
+        return prior.to_event(3) if self.config.prior == "normal" else prior.to_event(3).mask(False)
 
     def parts(
         self,
@@ -198,6 +222,13 @@ class AdditiveDecoder(nn.Module):
     def check_data(self, batch: Mapping[str, Tensor]) -> None:
         """Raise `DataError` unless these are images that the model can be fitted to."""
         check_sequences(batch, self.config.image_shape, known={"images"})
+
+
+def _flow(numbers: int, couplings: int) -> FlowTransform:
+    layers: list[nn.Module] = []
+    for _ in range(couplings):
+        layers += [AffineCoupling(numbers, _FLOW_HIDDEN), Rotation(numbers)]
+    return FlowTransform(layers)
 
 
 def _shares(

@@ -15,12 +15,14 @@ LAWS = {
     for name, law in inspect.getmembers(test_contract, inspect.isfunction)
     if name.startswith("test_") and name != "test_a_saved_run_loads_equal"
 }
-SPIKES = {"num_blocks": 3, "presence": 0.4}
+SPIKES = {"num_blocks": 3, "presence": 0.4, "image_scale": 0.5}  # so wide that all are in doubt
 VARIANTS = {
-    "spikes": (SPIKES, {}),
+    "spikes by Bayes' rule": (SPIKES, {}),
+    "spikes that are read": (SPIKES, {"presence": "enumerate"}),
+    "a flow as prior": ({"prior": "flow", "couplings": 2}, {}),
     "masks": ({"decoder": "masked"}, {}),
     "masks with spikes": (SPIKES | {"decoder": "masked"}, {}),
-    "spikes by local expectation": (SPIKES, {"estimator": "local_expectation"}),
+    "spikes by local expectation": (SPIKES, {"presence": "local_expectation"}),
 }
 
 

@@ -10,6 +10,7 @@ from .one_of import OneOf
 from .pixels import PixelBernoulli, PixelNormal
 from .rounded import Rounded, Unrounded
 from .spike_and_slab import SpikeAndSlab
+from .spike_patterns import SpikePatterns, patterns_of
 
 __all__ = [
     "MAX_ENUMERATED_SPIKES",
@@ -26,7 +27,9 @@ __all__ = [
     "Proposals",
     "Rounded",
     "SpikeAndSlab",
+    "SpikePatterns",
     "UniformAngle",
     "Unrounded",
+    "patterns_of",
     "wrap_angle",
 ]
