@@ -145,7 +145,7 @@ def _places(
     grid = collapsed.reshape(shape)
     for place in reversed(range(len(axes))):
         if np.array_equal(grid.any(place), grid.all(place)):
-            grid = grid.any(place)
+            grid = np.asarray(grid.any(place))
             axes.pop(place)
     labels: Mapping[str, list[str]] = getattr(model, "coords", {})
     words = (

@@ -7,15 +7,20 @@ from typing import Literal
 import pyro
 import torch
 from jaxtyping import Float
-from pyro.distributions import Normal, TorchDistribution
+from pyro.distributions import Normal, TorchDistribution, TransformedDistribution
 from torch import Tensor, nn
+from torch.distributions.transforms import ReshapeTransform
 
 from .config import AbstractConfig
 from .data_checks import check_sequences
 from .distributions import PixelNormal
+from .flows import FlowTransform, Rotation, SplineCoupling
 from .nets.blocks import BlockDecoder
 
 __all__ = ["AdditiveDecoder"]
+
+_COUNTS = ("length", "block_dim", "decoder_hidden_dim", "decoder_layers", "prior_couplings")
+_FLOW_SIZES = (64, 64)
 
 
 class AdditiveDecoder(nn.Module):
@@ -37,8 +42,10 @@ class AdditiveDecoder(nn.Module):
 
     The theorem is about reconstruction alone: `prior="none"` with a guide of `posterior="point"`
     is the published autoencoder. With a prior and a Normal guide this is an extension of it, to
-    which no theorem applies. `decoder="joint"` is the baseline: one network of the same shape that
-    reads all latents.
+    which no theorem applies. `prior="flow"` learns how the latents of a frame depend on each other,
+    of which the theorem asks nothing: then the model makes up images like those of the data, and
+    not every recombination of their blocks. `decoder="joint"` is the baseline: one network of the
+    same shape that reads all latents.
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -53,7 +60,9 @@ class AdditiveDecoder(nn.Module):
             decoder: "additive", a network for each block; or "joint", one that reads them all.
             decoder_hidden_dim: Width of the hidden layers of each network.
             decoder_layers: Number of these.
-            prior: "normal"; or "none", which counts no prior in the objective.
+            prior: "normal"; "flow", a normalising flow over all latents of a frame; or "none",
+                which counts no prior in the objective.
+            prior_couplings: Number of couplings of the flow.
             image_scale: Standard deviation of the pixels.
         """
 
@@ -64,14 +73,15 @@ class AdditiveDecoder(nn.Module):
         decoder: Literal["additive", "joint"] = "additive"
         decoder_hidden_dim: int = 128
         decoder_layers: int = 5
-        prior: Literal["normal", "none"] = "normal"
+        prior: Literal["normal", "flow", "none"] = "normal"
+        prior_couplings: int = 4
         image_scale: float = 0.05
 
         def check(self) -> None:
             """Refuse a single block and sizes below one."""
             self.require(all(n >= 1 for n in self.image_shape), "image_shape", "positive sizes")
             self.require(self.num_blocks >= 2, "num_blocks", "at least 2: one block is no sum")
-            for name in ("length", "block_dim", "decoder_hidden_dim", "decoder_layers"):
+            for name in _COUNTS:
                 self.require(getattr(self, name) >= 1, name, "at least 1")
             self.require(self.image_scale > 0, "image_scale", "positive")
 
@@ -91,6 +101,8 @@ class AdditiveDecoder(nn.Module):
             config.decoder_hidden_dim,
             config.decoder_layers,
         )
+        if config.prior == "flow":
+            self.flow = _flow(blocks * size, config.prior_couplings)
         self.background = nn.Parameter(torch.full(config.image_shape, 0.5))
         self.register_buffer("zero", torch.zeros(()))
 
@@ -98,8 +110,14 @@ class AdditiveDecoder(nn.Module):
 
     def latent_prior(self, frames: int) -> TorchDistribution:
         """Return p(z) of all frames of a sequence."""
-        shape = [frames, self.config.num_blocks, self.config.block_dim]
-        prior: TorchDistribution = Normal(self.zero, 1 + self.zero).expand(shape).to_event(3)
+        shape = torch.Size((self.config.num_blocks, self.config.block_dim))
+        standard = Normal(self.zero, 1 + self.zero)
+        if self.config.prior == "flow":
+            flat = torch.Size((shape.numel(),))
+            carried = [self.flow, ReshapeTransform(flat, shape)]
+            base = standard.expand([frames, *flat]).to_event(1)
+            return TransformedDistribution(base, carried).to_event(1)
+        prior: TorchDistribution = standard.expand([frames, *shape]).to_event(3)
         return prior if self.config.prior == "normal" else prior.mask(False)
 
     def parts(
@@ -143,3 +161,11 @@ class AdditiveDecoder(nn.Module):
     def check_data(self, batch: Mapping[str, Tensor]) -> None:
         """Raise `DataError` unless these are images that the model can be fitted to."""
         check_sequences(batch, self.config.image_shape, known={"images"})
+
+
+def _flow(dim: int, couplings: int) -> FlowTransform:
+    """Return a flow that starts as the identity; rotations let each coupling move other numbers."""
+    layers: list[nn.Module] = [Rotation(dim)]
+    for _ in range(couplings):
+        layers += [SplineCoupling(dim, _FLOW_SIZES), Rotation(dim)]
+    return FlowTransform(layers)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.distributions import Normal
 
 from mutoscope.guides.additive_decoder import AdditiveDecoderGuide
 from mutoscope.inference.elbo import Elbo
@@ -64,11 +65,29 @@ def test_a_point_without_a_prior_is_the_published_autoencoder():
     assert float(terms.kl["z"]) == 0
 
 
+def test_a_flow_as_prior_starts_as_the_normal_and_its_draws_have_its_density():
+    model, latent = additive(prior="flow").double(), torch.randn(5, 4, 3, 2).double()
+    flow, normal = (each.latent_prior(4).expand([5]) for each in (model, additive().double()))
+    torch.testing.assert_close(flow.log_prob(latent), normal.log_prob(latent))
+    with torch.no_grad():
+        for parameter in model.flow.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    flow = model.latent_prior(4).expand([5])
+    drawn = flow.sample()
+    assert drawn.shape == latent.shape
+    numbers = drawn.flatten(2)
+    base, log_det = model.flow.encode(numbers)
+    expected = Normal(0.0, 1.0).log_prob(base).sum(-1) + log_det
+    torch.testing.assert_close(flow.log_prob(drawn), expected.sum(-1))
+    assert (flow.log_prob(drawn) - normal.log_prob(drawn)).abs().max() > 0.1
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"num_blocks": 1}, "one block is no sum"),
         ({"block_dim": 0}, "block_dim=0"),
+        ({"prior_couplings": 0}, "prior_couplings=0"),
         ({"image_scale": 0.0}, "image_scale=0"),
         ({"decoder": "multiplicative"}, "expected one of 'additive'"),
     ],
