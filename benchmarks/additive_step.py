@@ -73,18 +73,21 @@ def main() -> None:
     )
     print(f"{'':34}{'CPU ms':>10}{'wall ms':>10}{'ratio':>10}")
     for width, layers, batch in SIZES:
-        programs = {
-            f"{kind}, {layers} x {width}, batch {batch}": step
-            for kind, step in both(given.blocks, width, layers, batch).items()
-        }
-        times = measure(programs, given.rounds)
-        ours = next(iter(times.values()))[0]
-        for name, (cpu, wall) in times.items():
-            print(f"{name:34}{1e3 * cpu:10.1f}{1e3 * wall:10.1f}{cpu / ours:10.2f}", flush=True)
+        print(f"{layers} layers of {width}, batch {batch}")
+        for part, programs in both(given.blocks, width, layers, batch).items():
+            times = measure(programs, given.rounds)
+            ours = next(iter(times.values()))[0]
+            for name, (cpu, wall) in times.items():
+                label = f"  {part}, {name}"
+                ratio = cpu / ours
+                print(f"{label:34}{1e3 * cpu:10.2f}{1e3 * wall:10.2f}{ratio:10.2f}", flush=True)
 
 
-def both(blocks: int, width: int, layers: int, batch: int) -> dict[str, Step]:
-    """Return a step of ours and one with the loop, checked to make the same images."""
+def both(blocks: int, width: int, layers: int, batch: int) -> dict[str, dict[str, Step]]:
+    """Return steps of ours and of the loop, checked to make the same images.
+
+    Of the whole training step; and of the decoder alone, with its gradient.
+    """
     config = AdditiveDecoder.Config(
         image_shape=SHAPE, num_blocks=blocks, decoder_hidden_dim=width, decoder_layers=layers
     )
@@ -94,10 +97,24 @@ def both(blocks: int, width: int, layers: int, batch: int) -> dict[str, Step]:
     torch.testing.assert_close(ours.parts(latent), looped.parts(latent))
     images = torch.rand(batch, 1, *SHAPE)
     sizes = AdditiveDecoderGuide.Config(hidden_dim=width, num_layers=layers)
+    models = {"all at once": ours, "loop": looped}
+    latent = torch.randn(batch, blocks, 1)
     return {
-        name: step_of(model, AdditiveDecoderGuide(model, sizes), images)
-        for name, model in (("all at once", ours), ("loop", looped))
+        "decoder": {name: decoder_of(model, latent) for name, model in models.items()},
+        "training step": {
+            name: step_of(model, AdditiveDecoderGuide(model, sizes), images)
+            for name, model in models.items()
+        },
     }
+
+
+def decoder_of(model: AdditiveDecoder, latent: Tensor) -> Step:
+    parameters = [*model.decoder.parameters()]
+
+    def step() -> None:
+        torch.autograd.grad(model.mean_image(latent).square().mean(), parameters)
+
+    return step
 
 
 def step_of(model: nn.Module, guide: nn.Module, images: Tensor) -> Step:

@@ -13,7 +13,7 @@ from mutoscope.guides import AdditiveDecoderGuide
 from mutoscope.inference import fit
 from mutoscope.inference.metrics import match_blocks
 from mutoscope.inference.recombination import recombine
-from mutoscope.zoo import AdditiveDecoder
+from mutoscope.zoo import AdditiveDecoder, simulate
 from mutoscope.zoo.datasets import MovingBalls
 from mutoscope.zoo.datasets.balls import BallSplit, BallTruth
 
@@ -23,11 +23,11 @@ SEEDS = range(5)
 
 
 @functools.cache
-def trained(support, seed, decoder="additive", restarts=1, posterior="point"):
+def trained(support, seed, decoder="additive", restarts=1, posterior="point", prior=None):
     """Fit 4,000 steps; a point without a prior is the published autoencoder."""
     data = MovingBalls(support, seed=seed)
     torch.manual_seed(seed)
-    prior = "none" if posterior == "point" else "normal"
+    prior = prior or ("none" if posterior == "point" else "normal")
     config = AdditiveDecoder.Config(image_shape=data.image_shape, decoder=decoder, prior=prior)
     model = AdditiveDecoder(config)
     guide = AdditiveDecoderGuide(model, AdditiveDecoderGuide.Config(posterior=posterior))
@@ -83,18 +83,55 @@ def test_balls_are_recombined_as_they_were_never_seen_if_parts_are_added(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_seen_in_two_pieces_is_identified_only_within_each(seed):
-    """Reconstruction is exact, but which height in one piece goes with which in the other is not.
-
-    Where the two pieces are exchanged, ranks of that ball agree by 1/2, those of the other by 1.
-    """
-    error, score, corner = measured("disconnected", seed)
+    """Reconstruction is exact, but what blocks say in one piece they need not say in the other."""
+    error, score, corner = measured("disconnected", seed, restarts=6)
+    within = within_pieces("disconnected", seed, restarts=6)
+    print(f"  within pieces {within}")
     assert error < 0.006
-    assert score == pytest.approx(0.75, abs=0.03)
+    assert min(within) > 0.99
+    assert score < 0.9
     assert corner > 0.08
 
 
-def test_a_prior_and_a_normal_guide_identify_less_than_the_published_autoencoder():
-    found = [measured("l_shape", seed, restarts=6, posterior="normal") for seed in SEEDS]
-    errors, scores, _ = zip(*found, strict=True)
-    assert max(errors) < 0.02
-    assert sorted(scores)[2] < 0.99
+def test_two_pieces_are_most_often_exchanged():
+    """Then ranks of one ball agree by 1/2, those of the other by 1."""
+    scores = [measured("disconnected", seed, restarts=6)[1] for seed in SEEDS]
+    assert sorted(scores)[2] == pytest.approx(0.75, abs=0.03)
+
+
+def within_pieces(*arguments, **options):
+    """Return the matching score of each of the pieces of a support, by itself."""
+    data, run = trained(*arguments, **options)
+    heights = data.test.truth.position[:, 0, :, 1:]
+    with torch.no_grad():
+        latent = run.guide.latent_posterior(data.test.observations["images"]).mean[:, 0]
+    upper = heights[:, 1, 0] > 0.5
+    return [match_blocks(latent[rows], heights[rows]).score for rows in (upper, ~upper)]
+
+
+@pytest.mark.parametrize("seed", SEEDS[:3])
+def test_a_prior_and_a_normal_guide_may_also_reconstruct_without_identifying(seed):
+    """No theorem is about them: what they reach is printed, and is not the claim."""
+    error, _, _ = measured("l_shape", seed, posterior="normal")
+    assert error < 0.02
+
+
+@pytest.mark.parametrize("seed", SEEDS[:3])
+def test_a_flow_as_prior_makes_up_pictures_like_those_of_an_l(seed):
+    """A normal prior also makes up the corner, and what lies between blocks and their support."""
+    bounds, distances = {}, {}
+    for prior in ("normal", "flow"):
+        data, run = trained("l_shape", seed, posterior="normal", prior=prior)
+        bounds[prior] = run.history[-1]["validation elbo"]
+        made = simulate(run.model, 500, seed=0)["images"]
+        noise = run.model.config.image_scale
+        distances[prior] = nearest(made, data.test.observations["images"], noise)
+    print(f"{seed}: held-out ELBO {bounds}, distance to the nearest picture {distances}")
+    assert bounds["flow"] > bounds["normal"] + 2
+    assert distances["flow"] < 0.6 * distances["normal"]
+
+
+def nearest(made, pictures, noise):
+    """Return the mean error of pictures to the nearest of others, with that of noise taken off."""
+    squares = torch.cdist(made.flatten(1), pictures.flatten(1)).square() / pictures[0].numel()
+    return float((squares.min(1).values - noise**2).clamp(min=0).sqrt().mean())
