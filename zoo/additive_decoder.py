@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from .config import AbstractConfig
 from .data_checks import check_sequences
 from .distributions import PixelNormal
-from .nets.blocks import BlockDecoder
+from .nets.blocks import BlockConvolutionalDecoder, BlockDecoder
 
 __all__ = ["AdditiveDecoder"]
+
+_SIZES = ("length", "block_dim", "decoder_hidden_dim", "decoder_layers", "decoder_channels")
 
 
 class AdditiveDecoder(nn.Module):
@@ -51,8 +53,11 @@ class AdditiveDecoder(nn.Module):
             num_blocks: Number of blocks.
             block_dim: Number of latents of a block.
             decoder: "additive", a network for each block; or "joint", one that reads them all.
+            network: Of the decoder: "perceptron"; or "convolutional", with two hidden layers and
+                transposed convolutions.
             decoder_hidden_dim: Width of the hidden layers of each network.
-            decoder_layers: Number of these.
+            decoder_layers: Number of these, of perceptrons.
+            decoder_channels: Number of features of each pixel, of convolutions.
             prior: "normal"; or "none", which counts no prior in the objective.
             image_scale: Standard deviation of the pixels.
         """
@@ -62,8 +67,10 @@ class AdditiveDecoder(nn.Module):
         num_blocks: int = 2
         block_dim: int = 1
         decoder: Literal["additive", "joint"] = "additive"
+        network: Literal["perceptron", "convolutional"] = "perceptron"
         decoder_hidden_dim: int = 128
         decoder_layers: int = 5
+        decoder_channels: int = 32
         prior: Literal["normal", "none"] = "normal"
         image_scale: float = 0.05
 
@@ -71,7 +78,7 @@ class AdditiveDecoder(nn.Module):
             """Refuse a single block and sizes below one."""
             self.require(all(n >= 1 for n in self.image_shape), "image_shape", "positive sizes")
             self.require(self.num_blocks >= 2, "num_blocks", "at least 2: one block is no sum")
-            for name in ("length", "block_dim", "decoder_hidden_dim", "decoder_layers"):
+            for name in _SIZES:
                 self.require(getattr(self, name) >= 1, name, "at least 1")
             self.require(self.image_scale > 0, "image_scale", "positive")
 
@@ -84,13 +91,7 @@ class AdditiveDecoder(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        blocks, size = config.num_blocks, config.block_dim
-        self.decoder = BlockDecoder(
-            *((blocks, size) if config.decoder == "additive" else (1, blocks * size)),
-            config.image_shape,
-            config.decoder_hidden_dim,
-            config.decoder_layers,
-        )
+        self.decoder = _decoder(config)
         self.background = nn.Parameter(torch.full(config.image_shape, 0.5))
         self.register_buffer("zero", torch.zeros(()))
 
@@ -143,3 +144,14 @@ class AdditiveDecoder(nn.Module):
     def check_data(self, batch: Mapping[str, Tensor]) -> None:
         """Raise `DataError` unless these are images that the model can be fitted to."""
         check_sequences(batch, self.config.image_shape, known={"images"})
+
+
+def _decoder(config: AdditiveDecoder.Config) -> BlockDecoder | BlockConvolutionalDecoder:
+    """Return the networks of all blocks, or the single one of the baseline."""
+    blocks, size = config.num_blocks, config.block_dim
+    if config.decoder == "joint":
+        blocks, size = 1, blocks * size
+    shape, hidden = config.image_shape, config.decoder_hidden_dim
+    if config.network == "convolutional":
+        return BlockConvolutionalDecoder(blocks, size, shape, hidden, config.decoder_channels)
+    return BlockDecoder(blocks, size, shape, hidden, config.decoder_layers)
