@@ -176,6 +176,7 @@ ENTRIES = (
         AdditiveDecoder,
         AdditiveDecoderGuide,
         "additive decoders",
+        defaults={"data": "balls", "batch_size": 128, "learning_rate": 1e-3, "restarts": 6},
         citations=(Citation("lachapelle2023additive"),),
     ),
     Entry(

@@ -1,19 +1,22 @@
 """Numbers that say how good a model and its guide are; all in nats, pixels or shares of one."""
 
 from .activity import active_fields, distinct_fields, field_usage
-from .blocks import BlockMatching, match_blocks
+from .blocks import BlockMatching, group_latents, match_blocks
 from .bounds import Bounds, elbo_and_iwae, importance_log_weights
 from .cores import Agreement, core_agreement, mutual_information
+from .crosstalk import CrossTalk, cross_talk
 from .defect import TopologicalDefect, topological_defect
 from .elements import ElementAccuracy, element_accuracy
 from .equivariance import EquivarianceError, equivariance_error
 from .matching import Matching, match_fields, sparse_mean
+from .parts import match_parts
 from .principal import PrincipalComponents, decibels
 
 __all__ = [
     "Agreement",
     "BlockMatching",
     "Bounds",
+    "CrossTalk",
     "ElementAccuracy",
     "EquivarianceError",
     "Matching",
@@ -21,15 +24,18 @@ __all__ = [
     "TopologicalDefect",
     "active_fields",
     "core_agreement",
+    "cross_talk",
     "decibels",
     "distinct_fields",
     "elbo_and_iwae",
     "element_accuracy",
     "equivariance_error",
     "field_usage",
+    "group_latents",
     "importance_log_weights",
     "match_blocks",
     "match_fields",
+    "match_parts",
     "mutual_information",
     "sparse_mean",
     "topological_defect",

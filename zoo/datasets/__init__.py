@@ -1,7 +1,7 @@
 """Sequences of images with what is known of how they were made, and readers of published files."""
 
 from .balls import MovingBalls
-from .catalogue import SOURCES, load_images, open_data, open_orbits, sources
+from .catalogue import SOURCES, load_images, open_balls, open_data, open_orbits, sources
 from .digits import digits
 from .folders import images_from
 from .idx import read_idx
@@ -54,6 +54,7 @@ __all__ = [
     "mnist",
     "moving_mnist",
     "mpi3d",
+    "open_balls",
     "open_data",
     "open_orbits",
     "pairs_of",
