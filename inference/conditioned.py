@@ -1,4 +1,4 @@
-"""What a model makes of latents that are given: what traversals, orbits and recombinations share."""
+"""What a model makes of given latents: what traversals, orbits and recombinations share."""
 
 from collections.abc import Mapping
 from typing import Any

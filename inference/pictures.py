@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from ..zoo.datasets import AbstractSplit
+from .block_pictures import draw_block_pictures
 from .forecast import forecast
 from .metrics.matching import match_fields, sparse_mean
 from .posterior import predict_mean
@@ -30,6 +31,11 @@ _NAMES = (
     "correlation",
     "confusion",
     "orbit",
+    "parts",
+    "blocks",
+    "matching",
+    "presence",
+    "support",
 )
 _SHOWN, _COLUMNS = 3, 16
 _SPEEDS = (-1.0, -0.5, 0.5, 1.0)
@@ -57,6 +63,7 @@ def draw_pictures(
     _save(_frames(run, split, seed), folder / "frames.png")
     if "transformation" in idata["posterior"]:
         _draw_elements(run, split, idata, folder, seed)
+    draw_block_pictures(run, split, idata, folder, seed=seed)
     if "spike" not in idata["posterior"]:
         return
     shown = range(min(_SHOWN, len(split)))

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..zoo.datasets import FirstOf
+from .blocks import matching_of
 from .elements import accuracy_of
 from .metrics.activity import active_fields, distinct_fields
+from .metrics.blocks import RANDOM_ROTATION
 from .metrics.bounds import elbo_and_iwae, importance_log_weights
 from .metrics.equivariance import equivariance_error
 from .metrics.matching import match_fields, sparse_mean
@@ -108,6 +110,8 @@ def report(
         figures |= _motion(idata, with_truth=bool(factors))
     if (found := accuracy_of(run, idata)) is not None:
         figures["accuracy of what acted, up to relabelling"] = found.accuracy
+    if (matching := matching_of(idata)) is not None:
+        figures[f"latent matching score ({RANDOM_ROTATION})"] = matching.score
     findings = Findings(figures, factors)
     text = json.dumps(findings.by_name(), indent=2) + "\n"
     write_whole(folder / "report.json", lambda path: path.write_text(text))
@@ -131,6 +135,11 @@ def _frame_errors(
     run: Run, images: dict[str, torch.Tensor], baseline: Run | None, seed: int
 ) -> dict[str, float]:
     seen = images["images"]
+    if seen.shape[1] == 1:
+        found = predict_mean(run.model, run.guide, images, seed=seed).clamp(0, 1)
+        return {
+            "reconstruction error (root mean square)": float((found - seen).square().mean() ** 0.5)
+        }
     own = equivariance_error(seen, predict_mean(run.model, run.guide, images, seed=seed))
     frames = seen.shape[1] - 1
     errors = {"equivariance error (L1, summed over frames)": own.total}
