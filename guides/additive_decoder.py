@@ -14,6 +14,7 @@ from torch.nn.functional import softplus
 from ..zoo.additive_decoder import AdditiveDecoder
 from ..zoo.config import AbstractConfig
 from ..zoo.nets import mlp
+from ..zoo.nets.places import PlaceEncoder
 
 __all__ = ["AdditiveDecoderGuide"]
 
@@ -34,11 +35,13 @@ class AdditiveDecoderGuide(nn.Module):
 
         Attributes:
             posterior: "normal"; or "point", the encoder of an autoencoder.
+            network: "perceptron"; or "places", which reads where features are.
             hidden_dim: Width of the hidden layers.
-            num_layers: Number of these.
+            num_layers: Number of these, of a perceptron.
         """
 
         posterior: Literal["normal", "point"] = "normal"
+        network: Literal["perceptron", "places"] = "perceptron"
         hidden_dim: int = 128
         num_layers: int = 5
 
@@ -52,15 +55,18 @@ class AdditiveDecoderGuide(nn.Module):
         self.config = config = config or self.Config()
         self.shape = (model.config.num_blocks, model.config.block_dim)
         numbers = math.prod(self.shape) * (2 if config.posterior == "normal" else 1)
-        hidden = [config.hidden_dim] * config.num_layers
-        sizes = [math.prod(model.config.image_shape), *hidden, numbers]
-        self.encoder = mlp(sizes)
+        shape = model.config.image_shape
+        if config.network == "places":
+            self.encoder: nn.Module = PlaceEncoder(shape, config.hidden_dim, numbers)
+        else:
+            hidden = [config.hidden_dim] * config.num_layers
+            self.encoder = nn.Sequential(nn.Flatten(-3), mlp([math.prod(shape), *hidden, numbers]))
 
     def latent_posterior(
         self, images: Float[Tensor, "batch frame channel height width"]
     ) -> TorchDistribution:
         """Return q(z | images) of all frames."""
-        found: Tensor = self.encoder(2 * images.flatten(-3) - 1)
+        found: Tensor = self.encoder(2 * images - 1)
         if self.config.posterior == "point":
             return Delta(found.unflatten(-1, self.shape), event_dim=3)
         location, scale = (part.unflatten(-1, self.shape) for part in found.chunk(2, -1))

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from .config import AbstractConfig
 from .data_checks import check_sequences
 from .distributions import PixelNormal
-from .nets.blocks import BlockConvolutionalDecoder, BlockDecoder
+from .memory import check_memory
+from .nets.blocks import BlockBroadcastDecoder, BlockConvolutionalDecoder, BlockDecoder
 
 __all__ = ["AdditiveDecoder"]
 
@@ -53,11 +54,12 @@ class AdditiveDecoder(nn.Module):
             num_blocks: Number of blocks.
             block_dim: Number of latents of a block.
             decoder: "additive", a network for each block; or "joint", one that reads them all.
-            network: Of the decoder: "perceptron"; or "convolutional", with two hidden layers and
-                transposed convolutions.
-            decoder_hidden_dim: Width of the hidden layers of each network.
-            decoder_layers: Number of these, of perceptrons.
-            decoder_channels: Number of features of each pixel, of convolutions.
+            network: Of the decoder: "perceptron"; "convolutional", with two hidden layers and
+                transposed convolutions; or "broadcast", which makes each pixel of the latents and
+                its place: slower, and better where blocks say where something is.
+            decoder_hidden_dim: Width of the hidden layers of each network that is no "broadcast".
+            decoder_layers: Number of hidden layers, but of "convolutional".
+            decoder_channels: Number of features of each pixel, but of perceptrons.
             prior: "normal"; or "none", which counts no prior in the objective.
             image_scale: Standard deviation of the pixels.
         """
@@ -67,7 +69,7 @@ class AdditiveDecoder(nn.Module):
         num_blocks: int = 2
         block_dim: int = 1
         decoder: Literal["additive", "joint"] = "additive"
-        network: Literal["perceptron", "convolutional"] = "perceptron"
+        network: Literal["perceptron", "convolutional", "broadcast"] = "perceptron"
         decoder_hidden_dim: int = 128
         decoder_layers: int = 5
         decoder_channels: int = 32
@@ -91,6 +93,7 @@ class AdditiveDecoder(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        check_memory(lambda: _decoder(config), f"num_blocks={config.num_blocks}")
         self.decoder = _decoder(config)
         self.background = nn.Parameter(torch.full(config.image_shape, 0.5))
         self.register_buffer("zero", torch.zeros(()))
@@ -146,12 +149,15 @@ class AdditiveDecoder(nn.Module):
         check_sequences(batch, self.config.image_shape, known={"images"})
 
 
-def _decoder(config: AdditiveDecoder.Config) -> BlockDecoder | BlockConvolutionalDecoder:
+def _decoder(config: AdditiveDecoder.Config) -> nn.Module:
     """Return the networks of all blocks, or the single one of the baseline."""
     blocks, size = config.num_blocks, config.block_dim
     if config.decoder == "joint":
         blocks, size = 1, blocks * size
-    shape, hidden = config.image_shape, config.decoder_hidden_dim
+    shape, layers, channels = config.image_shape, config.decoder_layers, config.decoder_channels
     if config.network == "convolutional":
-        return BlockConvolutionalDecoder(blocks, size, shape, hidden, config.decoder_channels)
-    return BlockDecoder(blocks, size, shape, hidden, config.decoder_layers)
+        hidden = config.decoder_hidden_dim
+        return BlockConvolutionalDecoder(blocks, size, shape, hidden, channels)
+    if config.network == "broadcast":
+        return BlockBroadcastDecoder(blocks, size, shape, channels, layers)
+    return BlockDecoder(blocks, size, shape, config.decoder_hidden_dim, layers)

@@ -1,8 +1,8 @@
 """Where training data lie, which combinations they leave out, and what is made there."""
 
-import matplotlib.colors
 import numpy as np
 from jaxtyping import Shaped
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
@@ -13,7 +13,8 @@ from .style import COLOURS, new_figure, styled
 __all__ = ["plot_support"]
 
 _MOST = 2000  # points
-_PIXELS = 34  # of a picture, at 72 in an inch
+_PIXELS = 28  # of a picture, at 72 in an inch
+_NEAR = 0.08  # of the range: nearer than this to a training datum, a place is of its support
 
 
 @styled
@@ -23,9 +24,11 @@ def plot_support(
     images: Shaped[Array, "..."],
     *,
     names: tuple[str, str] = ("first block", "second block"),
-    title: str = "Pictures made of blocks that training never showed together",
+    title: str = "Recombined pictures, where their blocks say",
 ) -> Figure:
-    """Draw the support of two blocks of one coordinate, and pictures on it where they were made.
+    """Draw the support of two blocks of one coordinate, and on it pictures where they were made.
+
+    Frames of pictures say whether training data lie near.
 
     Args:
         training: Coordinates of the training data, (datum, 2).
@@ -63,18 +66,21 @@ def plot_support(
         xlabel=names[0],
         ylabel=names[1],
     )
-    for place, picture in zip(where, pictures, strict=True):
+    nearest = np.abs((where[:, None] - seen[None]) / (high - low)).max(2).min(1)
+    for place, picture, far in zip(where, pictures, nearest > _NEAR, strict=True):
         shown = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
-        box = OffsetImage(
-            shown, zoom=_PIXELS / max(shown.shape[:2]), cmap="gray", norm=_unit(), resample=False
-        )
+        zoom = _PIXELS / max(shown.shape[:2])
+        box = OffsetImage(shown, zoom=zoom, cmap="gray", norm=Normalize(0, 1), resample=False)
         axes.add_artist(
-            AnnotationBbox(box, (float(place[0]), float(place[1])), pad=0.1, frameon=True)
+            AnnotationBbox(
+                box,
+                (float(place[0]), float(place[1])),
+                pad=0.15,
+                bboxprops={"edgecolor": COLOURS[1 if far else 0], "linewidth": 1.8},
+            )
         )
-    figure.legend(loc="outside lower center", markerscale=2)
+    for far, label in enumerate(("made where training data lie", "made where none lie")):
+        axes.plot([], [], "s", mfc="none", color=COLOURS[far], markersize=4, label=label)
+    figure.legend(loc="outside lower center", ncols=3, markerscale=2, columnspacing=1)
     figure.suptitle(title)
     return figure
-
-
-def _unit() -> "matplotlib.colors.Normalize":
-    return matplotlib.colors.Normalize(0, 1)

@@ -8,7 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-__all__ = ["BlockConvolutionalDecoder", "BlockDecoder", "BlockLinear"]
+from .places import places_of
+
+__all__ = ["BlockBroadcastDecoder", "BlockConvolutionalDecoder", "BlockDecoder", "BlockLinear"]
 
 _SMALLEST = 4  # longest side of the first map of features
 
@@ -141,3 +143,53 @@ class BlockConvolutionalDecoder(nn.Module):
             maps = layer(silu(maps) if index else maps)
         _, height, width = self.image_shape
         return maps[..., :height, :width].reshape(*latent.shape[:-1], *self.image_shape)
+
+
+class BlockBroadcastDecoder(nn.Module):
+    """The latents of each block to an image of its own: convolutions of 1 x 1 over a map of places.
+
+    Each pixel is made of the latents and of its own row and column, so that what moves need not be
+    learned anew at each place. After Watters, Matthey, Burgess, Lerchner, "Spatial broadcast
+    decoder", 2019, arXiv:1901.07017, where convolutions are larger. Blocks are the groups of
+    grouped convolutions. The last layer adds no constant, as in `BlockDecoder`.
+
+    Args:
+        num_blocks: Number of blocks.
+        block_dim: Dimension of the latents of one block.
+        image_shape: Channels, height and width.
+        channels: Number of features of each pixel, for each block.
+        num_layers: Number of hidden layers.
+    """
+
+    places: Tensor
+
+    def __init__(
+        self,
+        num_blocks: int,
+        block_dim: int,
+        image_shape: tuple[int, int, int],
+        channels: int,
+        num_layers: int,
+    ) -> None:
+        super().__init__()
+        self.image_shape = image_shape
+        self.latent = BlockLinear(num_blocks, block_dim, channels)
+        self.place = BlockLinear(num_blocks, 2, channels, bias=False)
+        self.hidden = nn.ModuleList(
+            BlockLinear(num_blocks, channels, channels) for _ in range(num_layers - 1)
+        )
+        self.pixel = BlockLinear(num_blocks, channels, image_shape[0], bias=False)
+        self.register_buffer("places", places_of(*image_shape[1:]))
+
+    def forward(
+        self, latent: Float[Tensor, "*batch block latent"]
+    ) -> Float[Tensor, "*batch block channel height width"]:
+        """Return one image for each block."""
+        rows: Tensor = latent.reshape(-1, *latent.shape[-2:]).transpose(0, 1)
+        places: Tensor = self.place(self.places.expand(len(rows), -1, -1))
+        features = silu(self.latent(rows).unsqueeze(2) + places.unsqueeze(1)).flatten(1, 2)
+        for layer in self.hidden:
+            features = silu(layer(features))
+        pixels: Tensor = self.pixel(features).unflatten(1, (-1, len(self.places)))
+        parts = pixels.permute(1, 0, 3, 2)
+        return parts.reshape(*latent.shape[:-1], *self.image_shape)
