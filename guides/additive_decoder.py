@@ -15,6 +15,7 @@ from ..zoo.additive_decoder import AdditiveDecoder
 from ..zoo.config import AbstractConfig
 from ..zoo.distributions import Estimator, IndependentSpikes, SpikePatterns, patterns_of
 from ..zoo.nets import mlp
+from ..zoo.nets.places import PlaceEncoder
 from ..zoo.schedules import Schedule
 
 __all__ = ["AdditiveDecoderGuide"]
@@ -43,14 +44,16 @@ class AdditiveDecoderGuide(nn.Module):
 
         Attributes:
             posterior: "normal"; or "point", the encoder of an autoencoder.
+            network: "perceptron"; or "places", which reads where features are.
             hidden_dim: Width of the hidden layers.
-            num_layers: Number of these.
+            num_layers: Number of these, of a perceptron.
             presence: Which blocks are there: by Bayes' rule; or "enumerate" and
                 "local_expectation", which read the log-odds of each off the image, for all patterns
                 or for more blocks, see `IndependentSpikes`.
         """
 
         posterior: Literal["normal", "point"] = "normal"
+        network: Literal["perceptron", "places"] = "perceptron"
         hidden_dim: int = 128
         num_layers: int = 5
         presence: Literal["bayes", "enumerate", "local_expectation"] = "bayes"
@@ -68,9 +71,12 @@ class AdditiveDecoderGuide(nn.Module):
         present, by_rule = model.config.presence < 1, config.presence == "bayes"
         self.spikes = model.config.num_blocks if present and not by_rule else 0
         self.latents = math.prod(self.shape) * (2 if config.posterior == "normal" else 1)
-        hidden = [config.hidden_dim] * config.num_layers
-        pixels = math.prod(model.config.image_shape)
-        self.encoder = mlp([pixels, *hidden, self.latents + self.spikes])
+        shape, numbers = model.config.image_shape, self.latents + self.spikes
+        if config.network == "places":
+            self.encoder: nn.Module = PlaceEncoder(shape, config.hidden_dim, numbers)
+        else:
+            hidden = [config.hidden_dim] * config.num_layers
+            self.encoder = nn.Sequential(nn.Flatten(-3), mlp([math.prod(shape), *hidden, numbers]))
         self.register_buffer("temperature", torch.tensor(1.0) if present and by_rule else None)
 
     model: AdditiveDecoder
@@ -88,7 +94,7 @@ class AdditiveDecoderGuide(nn.Module):
 
     def read(self, images: Float[Tensor, "*batch channel height width"]) -> tuple[Tensor, Tensor]:
         """Return what the encoder says of the latents of each image, and of its spikes."""
-        found = self.encoder(2 * images.flatten(-3) - 1).split([self.latents, self.spikes], -1)
+        found = self.encoder(2 * images - 1).split([self.latents, self.spikes], -1)
         return found[0], found[1]
 
     def latent_posterior(

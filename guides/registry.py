@@ -193,6 +193,7 @@ ENTRIES = (
         AdditiveDecoder,
         AdditiveDecoderGuide,
         "additive decoders",
+        defaults={"data": "balls", "batch_size": 128, "learning_rate": 1e-3, "restarts": 6},
         citations=(Citation("lachapelle2023additive"),),
     ),
     Entry(

@@ -39,6 +39,7 @@ DATA = {
     "moving_mnist": ("srivastava2015unsupervised", "lecun1998gradient"),
     "two_dsprites": ("matthey2017dsprites",),
     "polygons": ("bouchacourt2021addressing",),
+    "balls": ("lachapelle2023additive",),
 }
 
 

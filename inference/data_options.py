@@ -8,6 +8,9 @@ from ..zoo.errors import DataError
 
 __all__ = ["DataOptions"]
 
+_OF_BALLS = ("support", "blocks", "occlusion")
+_OF_MOTION = ("transforms", "length", "steps", "sequences_per_image", "signed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions(AbstractConfig):
@@ -30,6 +33,11 @@ class DataOptions(AbstractConfig):
             few digits and 1 of others; with `steps`, all pairs of start and transformation up
             to 100.
         signed: Whether motion goes both ways.
+        support: Where the heights of balls lie, which stand side by side: square, l_shape, u_shape
+            or disconnected; with `data=balls` only, as the next two. None takes the L.
+        blocks: What moves in pictures of balls: their height, or both coordinates, independent or
+            dependent. None takes the height.
+        occlusion: Whether the second ball hides the first, so that pictures are no sums.
         limit: Use at most this many images.
     """
 
@@ -42,6 +50,9 @@ class DataOptions(AbstractConfig):
     labelled: bool = False
     sequences_per_image: int | None = None
     signed: bool = False
+    support: str | None = None
+    blocks: str | None = None
+    occlusion: bool = False
     limit: int | None = None
 
     def check(self) -> None:
@@ -51,6 +62,9 @@ class DataOptions(AbstractConfig):
         self.require(whole, "steps", "whole numbers separated by commas, or None")
         self.require(self.steps is not None or not self.labelled, "labelled", "False without steps")
         self.require(0 < self.stay <= 1, "stay", "above 0 and at most 1")
+        if self.data != "balls":
+            for name in _OF_BALLS:
+                self.require(not getattr(self, name), name, "left out unless data=balls")
 
     def open(self, *, seed: int, stills: bool = False) -> Any:  # noqa: ANN401 - any data set
         """Return the data set.
@@ -65,6 +79,8 @@ class DataOptions(AbstractConfig):
         """
         if stills:
             return self._open_stills(seed)
+        if self.data == "balls":
+            return self._open_balls(seed)
         from ..zoo.datasets import open_data, open_orbits
 
         if self.steps is not None:
@@ -95,6 +111,15 @@ class DataOptions(AbstractConfig):
             limit=self.limit,
             **{name: value for name, value in asked.items() if value is not None},
         )
+
+    def _open_balls(self, seed: int) -> Any:  # noqa: ANN401 - a data set of pictures of balls
+        from ..zoo.datasets import open_balls
+
+        if any(getattr(self, name) for name in _OF_MOTION):
+            raise DataError(f"balls do not move. Leave out {', '.join(_OF_MOTION)}.")
+        asked: dict[str, Any] = {name: getattr(self, name) or None for name in _OF_BALLS}
+        asked = {name: value for name, value in asked.items() if value is not None}
+        return open_balls(seed=seed, limit=self.limit, **asked)
 
     def _open_stills(self, seed: int) -> Any:  # noqa: ANN401 - a data set of still images
         from ..zoo.datasets.stills import open_stills

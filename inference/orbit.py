@@ -1,14 +1,11 @@
 """Orbits: what each element of a group makes of what the first frame shows."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from jaxtyping import Float
-from pyro import poutine
 from torch import Tensor, nn
 
 from ..zoo.errors import ConfigError
+from .conditioned import axes_of, drawn_latents, observed_mean
 from .metrics.particles import check_batch, evaluation
 
 __all__ = ["walk_orbit"]
@@ -38,7 +35,7 @@ def walk_orbit(
         ConfigError: There is no such site.
         DataError: There are no sequences, or some are not finite.
     """
-    axes: Mapping[str, tuple[str, ...]] = getattr(model, "dims", {})
+    axes = axes_of(model)
     if len(axes.get(variable, ())) not in (2, 3):
         raise ConfigError(
             f"Found the latents { {**axes} } of {type(model).__name__}, but {variable!r} with two "
@@ -46,12 +43,7 @@ def walk_orbit(
         )
     with evaluation(model, guide, seed=seed):
         images = check_batch({"images": images}, model)["images"]
-        drawn: Any = poutine.trace(guide).get_trace(images=images)
-        values = {
-            name: site["value"]
-            for name, site in drawn.nodes.items()
-            if site["type"] == "sample" and name in axes
-        }
+        values = drawn_latents(model, guide, {"images": images})
         count = values[variable].shape[-1]
         repeated = {name: value.repeat_interleave(count, 0) for name, value in values.items()}
         every = torch.eye(count).to(images).repeat(len(images), 1)
@@ -59,6 +51,5 @@ def walk_orbit(
             every = every.unsqueeze(1)
         repeated[variable] = every.expand_as(repeated[variable])
         many = images.repeat_interleave(count, 0)
-        sites: Any = poutine.trace(poutine.condition(model, repeated)).get_trace(images=many)
-        mean: Tensor = sites.nodes["images"]["fn"].mean[:, 1]
+        mean = observed_mean(model, repeated, {"images": many})[:, 1]
     return mean.unflatten(0, (len(images), count))

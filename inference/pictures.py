@@ -9,6 +9,7 @@ import torch
 
 from ..zoo.datasets import AbstractSplit
 from .angles import angles_of
+from .block_pictures import draw_block_pictures
 from .forecast import forecast
 from .metrics.matching import match_fields, sparse_mean
 from .posterior import predict_mean
@@ -32,6 +33,11 @@ _NAMES = (
     "angles",
     "confusion",
     "orbit",
+    "parts",
+    "blocks",
+    "matching",
+    "presence",
+    "support",
 )
 _SHOWN, _COLUMNS = 3, 16
 _SPEEDS = (-1.0, -0.5, 0.5, 1.0)
@@ -63,6 +69,7 @@ def draw_pictures(
         _save(plot_angles(angles), folder / "angles.png")
     if "transformation" in idata["posterior"]:
         _draw_elements(run, split, idata, folder, seed)
+    draw_block_pictures(run, split, idata, folder, seed=seed)
     if "spike" not in idata["posterior"]:
         return
     shown = range(min(_SHOWN, len(split)))

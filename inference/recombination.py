@@ -1,6 +1,6 @@
 """Recombination: images whose blocks come from different ones."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,7 +9,8 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from ..zoo.errors import ConfigError, DataError
-from .elbo import is_latent, is_observed
+from .conditioned import axes_of, observed_mean
+from .elbo import is_latent
 from .metrics.particles import check_batch, evaluation
 
 __all__ = ["recombine"]
@@ -22,6 +23,7 @@ def recombine(
     *,
     variable: str = "z",
     axis: str = "block",
+    bounds: tuple[float, float] | None = None,
     seed: int = 0,
 ) -> Float[Tensor, "datum ..."]:
     """Return the mean of what is observed, with each block inferred from data of its own.
@@ -36,14 +38,18 @@ def recombine(
             each. Of the first, all other latents are taken too.
         variable: Latent site that has blocks.
         axis: Name of the axis of the blocks.
+        bounds: Least and largest value that data can have, such as (0, 1) of pixels. Recombinations
+            that leave them, by more than a tenth of what lies between, are refused: data in which
+            objects hide each other are no sums.
         seed: Of latents whose posteriors have no mean.
 
     Raises:
         ConfigError: The site is unknown or has no such axis, there are more or fewer donors than
             blocks, or several sites are observed.
-        DataError: Donors have no data, different numbers of them, or some that are not finite.
+        DataError: Donors have no data, different numbers of them, or some that are not finite; or
+            what they give leaves the bounds.
     """
-    axes: Mapping[str, tuple[str, ...]] = getattr(model, "dims", {})
+    axes = axes_of(model)
     if axis not in axes.get(variable, ()):
         raise ConfigError(
             f"Found no latent {variable!r} with an axis {axis!r} in the `dims` of "
@@ -66,8 +72,10 @@ def recombine(
             raise DataError(f"Found donors of {sorted(counts)} data. Give as many in each.")
         parts = [each[variable].select(place, k) for k, each in enumerate(inferred)]
         values = inferred[0] | {variable: torch.stack(parts, place)}
-        trace: Any = poutine.trace(poutine.condition(model, values)).get_trace(**batches[0])
-        return _observed_mean(trace.nodes, values)
+        mean = observed_mean(model, values, batches[0])
+    if bounds is not None:
+        _check_bounds(mean, *bounds)
+    return mean
 
 
 def _means(guide: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -84,12 +92,12 @@ def _mean(site: Mapping[str, Any]) -> Tensor:
     return mean.expand_as(value)
 
 
-def _observed_mean(sites: Mapping[str, Any], conditioned: Collection[str]) -> Tensor:
-    seen: list[Tensor] = [
-        site["fn"].mean
-        for name, site in sites.items()
-        if is_observed(site) and name not in conditioned
-    ]
-    if len(seen) != 1:
-        raise ConfigError(f"Found {len(seen)} observed sites, but only one can be recombined.")
-    return seen[0]
+def _check_bounds(found: Tensor, low: float, high: float) -> None:
+    slack = 0.1 * (high - low)
+    above, below = int((found > high + slack).sum()), int((found < low - slack).sum())
+    if above + below:
+        raise DataError(
+            f"Of {found.numel()} recombined values, {above} are above {high:g} and {below} below "
+            f"{low:g}, by {slack:g} or more: these data cannot be sums of these blocks. Use data "
+            "whose parts do not hide each other, or train for longer."
+        )

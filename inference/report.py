@@ -17,8 +17,10 @@ import torch
 
 from ..zoo.datasets import FirstOf
 from .angles import angles_of
+from .blocks import matching_of
 from .elements import accuracy_of
 from .metrics.activity import active_fields, distinct_fields
+from .metrics.blocks import RANDOM_ROTATION
 from .metrics.bounds import elbo_and_iwae, importance_log_weights
 from .metrics.equivariance import equivariance_error
 from .metrics.matching import match_fields, sparse_mean
@@ -114,6 +116,8 @@ def report(
     if (angles := angles_of(run, idata)) is not None:
         figures["median error of angles (degrees)"] = math.degrees(angles.median_error)
         figures[f"{angles.level:.0%} intervals that hold the angle"] = float(angles.covered.mean())
+    if (matching := matching_of(idata)) is not None:
+        figures[f"latent matching score ({RANDOM_ROTATION})"] = matching.score
     findings = Findings(figures, factors)
     text = json.dumps(findings.by_name(), indent=2) + "\n"
     write_whole(folder / "report.json", lambda path: path.write_text(text))
@@ -137,6 +141,11 @@ def _frame_errors(
     run: Run, images: dict[str, torch.Tensor], baseline: Run | None, seed: int
 ) -> dict[str, float]:
     seen = images["images"]
+    if seen.shape[1] == 1:
+        found = predict_mean(run.model, run.guide, images, seed=seed).clamp(0, 1)
+        return {
+            "reconstruction error (root mean square)": float((found - seen).square().mean() ** 0.5)
+        }
     own = equivariance_error(seen, predict_mean(run.model, run.guide, images, seed=seed))
     frames = seen.shape[1] - 1
     errors = {"equivariance error (L1, summed over frames)": own.total}

@@ -1,14 +1,13 @@
 """Traversals: what each field by itself does to what the first frame shows."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
-from pyro import poutine
 from torch import Tensor, nn
 
 from ..zoo.errors import ConfigError
+from .conditioned import axes_of, drawn_latents, observed_mean
 from .metrics.particles import check_batch, evaluation
 
 __all__ = ["traverse"]
@@ -39,7 +38,7 @@ def traverse(
         ConfigError: There is no such site, or no speed.
         DataError: There are no sequences, or some are not finite.
     """
-    axes: Mapping[str, tuple[str, ...]] = getattr(model, "dims", {})
+    axes = axes_of(model)
     if len(axes.get(variable, ())) != 3 or not len(speeds):
         raise ConfigError(
             f"Found speeds={list(speeds)} and the latents { {**axes} } of {type(model).__name__}, "
@@ -48,19 +47,13 @@ def traverse(
         )
     with evaluation(model, guide, seed=seed):
         images = check_batch({"images": images}, model)["images"]
-        drawn: Any = poutine.trace(guide).get_trace(images=images)
-        values = {
-            name: site["value"]
-            for name, site in drawn.nodes.items()
-            if site["type"] == "sample" and name in axes
-        }
+        batch = {"images": images}
+        values = drawn_latents(model, guide, batch)
         fields = values[variable].shape[-1]
         frames = []
         for field in range(fields):
             for speed in speeds:
                 alone = torch.zeros_like(values[variable])
                 alone[..., field] = speed
-                moved = poutine.condition(model, {**values, variable: alone})
-                sites: Any = poutine.trace(moved).get_trace(images=images)
-                frames.append(sites.nodes["images"]["fn"].mean)
+                frames.append(observed_mean(model, {**values, variable: alone}, batch))
     return torch.stack(frames, 1).unflatten(1, (fields, len(speeds)))

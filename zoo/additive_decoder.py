@@ -16,12 +16,20 @@ from .config import AbstractConfig
 from .data_checks import check_sequences
 from .distributions import IndependentSpikes, PixelNormal
 from .flows import AffineCoupling, FlowTransform, Rotation
-from .nets.blocks import BlockDecoder
+from .memory import check_memory
+from .nets.blocks import BlockBroadcastDecoder, BlockConvolutionalDecoder, BlockDecoder
 from .schedules import Schedule
 
 __all__ = ["AdditiveDecoder"]
 
-_COUNTS = ("length", "block_dim", "decoder_hidden_dim", "decoder_layers", "couplings")
+_COUNTS = (
+    "length",
+    "block_dim",
+    "decoder_hidden_dim",
+    "decoder_layers",
+    "decoder_channels",
+    "couplings",
+)
 _FLOW_HIDDEN = (64, 64)
 
 
@@ -73,8 +81,12 @@ class AdditiveDecoder(nn.Module):
             block_dim: Number of latents of a block.
             decoder: "additive", a network for each block; "masked", whose pictures hide each other;
                 or "joint", one network that reads them all.
-            decoder_hidden_dim: Width of the hidden layers of each network.
-            decoder_layers: Number of these.
+            network: Of the decoder: "perceptron"; "convolutional", with two hidden layers and
+                transposed convolutions; or "broadcast", which makes each pixel of the latents and
+                its place: slower, and better where blocks say where something is.
+            decoder_hidden_dim: Width of the hidden layers of each network that is no "broadcast".
+            decoder_layers: Number of hidden layers, but of "convolutional".
+            decoder_channels: Number of features of each pixel, but of perceptrons.
             prior: "normal"; "flow", which is learned; or "none", which counts no prior in the
                 objective.
             couplings: Number of couplings of the flow.
@@ -89,8 +101,10 @@ class AdditiveDecoder(nn.Module):
         num_blocks: int = 2
         block_dim: int = 1
         decoder: Literal["additive", "masked", "joint"] = "additive"
+        network: Literal["perceptron", "convolutional", "broadcast"] = "perceptron"
         decoder_hidden_dim: int = 128
         decoder_layers: int = 5
+        decoder_channels: int = 32
         prior: Literal["normal", "flow", "none"] = "normal"
         couplings: int = 4
         presence: float = 1.0
@@ -114,16 +128,11 @@ class AdditiveDecoder(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        blocks, size = config.num_blocks, config.block_dim
-        channels, height, width = config.image_shape
-        self.decoder = BlockDecoder(
-            *((1, blocks * size) if config.decoder == "joint" else (blocks, size)),
-            (channels + (config.decoder == "masked"), height, width),
-            config.decoder_hidden_dim,
-            config.decoder_layers,
-        )
+        check_memory(lambda: _decoder(config), f"num_blocks={config.num_blocks}")
+        self.decoder = _decoder(config)
         self.background = nn.Parameter(torch.full(config.image_shape, config.ground))
-        self.flow = _flow(blocks * size, config.couplings) if config.prior == "flow" else None
+        numbers = config.num_blocks * config.block_dim
+        self.flow = _flow(numbers, config.couplings) if config.prior == "flow" else None
         self.register_buffer("zero", torch.zeros(()))
 
     zero: Tensor
@@ -222,6 +231,22 @@ class AdditiveDecoder(nn.Module):
     def check_data(self, batch: Mapping[str, Tensor]) -> None:
         """Raise `DataError` unless these are images that the model can be fitted to."""
         check_sequences(batch, self.config.image_shape, known={"images"})
+
+
+def _decoder(config: AdditiveDecoder.Config) -> nn.Module:
+    """Return the networks of all blocks, or the single one of the baseline."""
+    blocks, size = config.num_blocks, config.block_dim
+    if config.decoder == "joint":
+        blocks, size = 1, blocks * size
+    colours, height, width = config.image_shape
+    shape = (colours + (config.decoder == "masked"), height, width)
+    layers, channels = config.decoder_layers, config.decoder_channels
+    if config.network == "convolutional":
+        hidden = config.decoder_hidden_dim
+        return BlockConvolutionalDecoder(blocks, size, shape, hidden, channels)
+    if config.network == "broadcast":
+        return BlockBroadcastDecoder(blocks, size, shape, channels, layers)
+    return BlockDecoder(blocks, size, shape, config.decoder_hidden_dim, layers)
 
 
 def _flow(numbers: int, couplings: int) -> FlowTransform:

@@ -1,6 +1,6 @@
 """Which inferred block is which true one, and how well it says what that is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,9 @@ from scipy.optimize import linear_sum_assignment
 from ...zoo.errors import ConfigError, DataError
 from .arrays import Array, checked
 
-__all__ = ["BlockMatching", "match_blocks"]
+__all__ = ["RANDOM_ROTATION", "BlockMatching", "group_latents", "match_blocks", "matched"]
+
+RANDOM_ROTATION = "a random rotation of two true latents scores about 0.9"
 
 _AXES = ("datum", "block", "latent")
 _DEPTH = 10
@@ -65,11 +67,50 @@ def match_blocks(
             f"Found latents of {len(inferred)} data and true ones of {len(true)}. Give those of "
             "the same data, of which at least 4 are needed."
         )
-    scores = _SCORES[by](inferred, true, seed)
-    block_of_truth = np.full(true.shape[1], -1)
+    return matched(_SCORES[by](inferred, true, seed))
+
+
+def matched(scores: Float[np.ndarray, "truth block"]) -> BlockMatching:
+    """Return the one-to-one match with the largest sum of scores (the Hungarian method)."""
+    block_of_truth = np.full(len(scores), -1)
     rows, columns = linear_sum_assignment(-scores)
     block_of_truth[rows] = columns
     return BlockMatching(scores, block_of_truth, float(scores[rows, columns].sum() / len(scores)))
+
+
+def group_latents(
+    latents: Shaped[Array, "..."], partition: Sequence[Sequence[int]]
+) -> Float[np.ndarray, "datum block latent"]:
+    """Return latents as blocks, for models that have none of their own.
+
+    Args:
+        latents: Latents of each datum, (datum, latent).
+        partition: Which latents are in each block: every one in exactly one, as many in each.
+
+    Raises:
+        ConfigError: There is one block only, they differ in size, or a latent is missed, repeated
+            or unknown.
+        DataError: The shape is another, or a number is not finite.
+    """
+    latents = checked(latents, "latents", ("datum", "latent"))
+    named = [index for block in partition for index in block]
+    count = latents.shape[1]
+    missed = sorted(set(range(count)) - set(named))
+    repeated = sorted({index for index in named if named.count(index) > 1})
+    unknown = sorted(set(named) - set(range(count)))
+    if missed or repeated or unknown:
+        raise ConfigError(
+            f"Found the partition {[list(block) for block in partition]} of {count} latents, which "
+            f"misses {missed}, repeats {repeated} and names {unknown} that do not exist. Name each "
+            f"of 0 to {count - 1} once."
+        )
+    if len(partition) < 2 or len({len(block) for block in partition}) > 1:
+        raise ConfigError(
+            f"Found blocks of {[len(block) for block in partition]} latents, but two blocks or "
+            "more, all of one size, are needed."
+        )
+    found: np.ndarray = latents[:, np.asarray(partition)]
+    return found
 
 
 def _by_rank(inferred: np.ndarray, true: np.ndarray, seed: int) -> np.ndarray:

@@ -12,11 +12,15 @@ from .forest import plot_forest
 from .frames import plot_frames
 from .information import plot_information
 from .khat import plot_khat
+from .matching import plot_matching
 from .orbit import plot_orbit
 from .pairs import plot_pairs
+from .parts import plot_parts
+from .presence import plot_presence
 from .spectrum import plot_spectrum
 from .speeds import plot_speeds
 from .strips import plot_strips
+from .support import plot_support
 from .training import plot_training
 from .traversals import plot_traversals
 
@@ -33,11 +37,15 @@ __all__ = [
     "plot_frames",
     "plot_information",
     "plot_khat",
+    "plot_matching",
     "plot_orbit",
     "plot_pairs",
+    "plot_parts",
+    "plot_presence",
     "plot_spectrum",
     "plot_speeds",
     "plot_strips",
+    "plot_support",
     "plot_training",
     "plot_traversals",
 ]

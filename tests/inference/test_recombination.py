@@ -56,3 +56,18 @@ def test_what_cannot_be_recombined_is_refused():
     other = VariationalAutoencoder(VariationalAutoencoder.Config(image_shape=SHAPE))
     with pytest.raises(ConfigError, match="no latent 'z' with an axis 'block'"):
         recombine(other, VariationalAutoencoderGuide(other), [images()])
+
+
+def test_recombinations_that_leave_the_bounds_are_counted_and_refused():
+    model, guide = pair()
+    with torch.no_grad():
+        model.background.fill_(0.5)
+        model.background[0, 0, :3] = 1.2
+        model.background[0, 1, 0] = -0.3
+        for parameter in model.decoder.parameters():
+            parameter.zero_()
+    same = [images()] * 3
+    with pytest.raises(DataError, match=r"Of 128 recombined values, 24 are above 1 and 8 below 0"):
+        recombine(model, guide, same, bounds=(0, 1))
+    assert recombine(model, guide, same).max() > 1
+    assert recombine(model, guide, same, bounds=(-1, 2)).max() > 1

@@ -36,9 +36,13 @@ def recombined(model):
     return float((images[0] + images[1] - images[2] - images[3]).detach().abs().max())
 
 
-def test_blocks_do_not_interact():
-    assert mixed_derivative(additive()) <= 1e-10
-    assert recombined(additive()) <= 1e-10
+@pytest.mark.parametrize("network", ["perceptron", "convolutional", "broadcast"])
+def test_blocks_do_not_interact(network):
+    assert mixed_derivative(additive(network=network)) <= 1e-10
+    assert recombined(additive(network=network)) <= 1e-10
+
+
+def test_blocks_of_one_network_do():
     assert mixed_derivative(additive(decoder="joint")) > 1e-3
     assert recombined(additive(decoder="joint")) > 1e-3
 
@@ -143,6 +147,16 @@ def test_absent_blocks_hide_nothing(there):
 def test_what_is_no_sum_is_refused(options, said):
     with pytest.raises(ConfigError, match=said):
         additive(**options)
+
+
+def test_more_blocks_than_memory_holds_are_refused_before_they_are_made():
+    with pytest.raises(ConfigError, match=r"num_blocks=10000000000, .* about 71,526 GiB"):
+        additive(num_blocks=10**10)
+
+
+def test_images_that_are_not_finite_are_refused():
+    with pytest.raises(DataError, match="NaN"):
+        additive().check_data({"images": torch.full((2, 1, *SHAPE), torch.nan)})
 
 
 def test_images_that_it_was_not_built_for_are_refused():

@@ -2,7 +2,7 @@
 
 from .ball_sequences import BallSequences
 from .balls import MovingBalls
-from .catalogue import SOURCES, load_images, open_data, open_orbits, sources
+from .catalogue import SOURCES, load_images, open_balls, open_data, open_orbits, sources
 from .celeba import celeba
 from .digits import digits
 from .folders import images_from
@@ -58,6 +58,7 @@ __all__ = [
     "mnist",
     "moving_mnist",
     "mpi3d",
+    "open_balls",
     "open_data",
     "open_orbits",
     "pairs_of",

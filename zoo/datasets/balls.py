@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from ..errors import DataError
 from .splits import AbstractSplit
 
-__all__ = ["BallSplit", "BallTruth", "MovingBalls", "render_balls"]
+__all__ = ["BallOptions", "BallSplit", "BallTruth", "MovingBalls", "hide_balls", "render_balls"]
 
 Support = Literal["square", "l_shape", "u_shape", "disconnected"]
 Blocks = Literal["height", "independent", "dependent"]
@@ -26,6 +26,16 @@ _SUPPORTS: Mapping[Support, Callable[[Tensor], Tensor]] = {
     "u_shape": lambda y: (y[:, 0] < 0.25) | ((y[:, 1] - 0.5).abs() > 0.2),
     "disconnected": lambda y: (y[:, 1] - 0.5).abs() > 0.3,
 }
+
+
+class BallOptions(TypedDict, total=False):
+    """Options of `MovingBalls` that say where its balls are; see there."""
+
+    support: Support
+    blocks: Blocks
+    occlusion: bool
+    size: int
+    radius: float
 
 
 def render_balls(
@@ -55,6 +65,23 @@ def render_balls(
     return bump.unsqueeze(-3) * (colours.to(bump) - 1)[..., None, None]
 
 
+def hide_balls(
+    parts: Float[Tensor, "*batch ball channel row column"], colours: Float[Tensor, "ball channel"]
+) -> Float[Tensor, "*batch channel row column"]:
+    """Return pictures in which each ball covers those before it, as opaquely as it is coloured.
+
+    Args:
+        parts: What `render_balls` returned.
+        colours: Of the balls, none of them white.
+    """
+    image = torch.ones_like(parts[..., 0, :, :, :])
+    for ball, colour in enumerate(colours.to(parts)[..., None, None]):
+        part = parts[..., ball, :, :, :]
+        cover = (part / (colour - 1)).amax(-3, keepdim=True)
+        image = image * (1 - cover) + cover + part
+    return image
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class BallTruth:
     """Where the balls of each picture are; models and guides never see it.
@@ -82,10 +109,13 @@ class BallSplit(AbstractSplit):
         truth: Where the balls are.
         size: Height and width.
         radius: Of the balls, in sides of the picture.
+        occlusion: Whether the second ball hides the first.
     """
 
-    def __init__(self, truth: BallTruth, *, size: int, radius: float) -> None:
-        self.truth, self.size, self.radius = truth, size, radius
+    def __init__(
+        self, truth: BallTruth, *, size: int, radius: float, occlusion: bool = False
+    ) -> None:
+        self.truth, self.size, self.radius, self.occlusion = truth, size, radius, occlusion
 
     def __len__(self) -> int:
         return len(self.truth.position)
@@ -101,7 +131,8 @@ class BallSplit(AbstractSplit):
     def _images(
         self, indices: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch time channel height width"]:
-        return 1 + self.parts(indices).sum(-4)
+        parts = self.parts(indices)
+        return hide_balls(parts, _COLOURS) if self.occlusion else 1 + parts.sum(-4)
 
 
 class MovingBalls:
@@ -119,6 +150,8 @@ class MovingBalls:
             lower right one.
         balls: Least and largest number of balls in a picture; each number from the one to the other
             is as likely, and so is each choice of that many.
+        occlusion: Whether the second ball hides the first where they meet, so that pictures are no
+            sums. In the plane they are then allowed to.
         size: Height and width.
         radius: Of the balls, in sides of the picture.
         train_size: Number of training pictures.
@@ -145,6 +178,7 @@ class MovingBalls:
         *,
         blocks: Blocks = "height",
         balls: tuple[int, int] = (2, 2),
+        occlusion: bool = False,
         size: int = 12,
         radius: float = 0.4,
         train_size: int = 2000,
@@ -157,17 +191,18 @@ class MovingBalls:
 
         def split(name: str, count: int) -> BallSplit:
             generator = torch.Generator().manual_seed(len(_SPLITS) * seed + _SPLITS[name])
-            centres = _centres("corner" if name == "corner" else support, blocks, count, generator)
+            where = "corner" if name == "corner" else support
+            centres = _centres(where, blocks, count, generator, meet=occlusion)
             present = _present(balls, count, generator)
             truth = BallTruth(position=centres.unsqueeze(1), presence=present)
-            return BallSplit(truth, size=size, radius=radius)
+            return BallSplit(truth, size=size, radius=radius, occlusion=occlusion)
 
         self.train, self.validation = split("train", train_size), split("validation", test_size)
         self.test, self.corner = split("test", test_size), split("corner", test_size)
 
 
 def _centres(
-    support: str, blocks: Blocks, count: int, generator: Generator
+    support: str, blocks: Blocks, count: int, generator: Generator, *, meet: bool
 ) -> Float[Tensor, "sequence ball 2"]:
     if blocks == "height":
         heights = _accepted(
@@ -175,6 +210,8 @@ def _centres(
         )
         columns = torch.tensor(_COLUMNS).expand_as(heights)
         return torch.stack([columns, heights], -1)
+    if meet:
+        return _in_the_plane(count, blocks, generator)
     return _accepted(count, lambda n: _in_the_plane(n, blocks, generator), _apart)
 
 

@@ -6,6 +6,7 @@ from typing import Unpack
 
 from ..errors import DataError
 from ..plugins import Plugin, find_plugin, plugins
+from .balls import BallOptions, MovingBalls
 from .celeba import celeba
 from .digits import digits
 from .files import only_data_errors
@@ -21,7 +22,7 @@ from .transformed import TransformedImages, TransformOptions
 from .traversals import dsprites, falcor3d, isaac3d, shapes3d
 from .videos import moving_mnist, mpi3d, two_dsprites
 
-__all__ = ["SOURCES", "load_images", "open_data", "open_orbits", "sources"]
+__all__ = ["SOURCES", "load_images", "open_balls", "open_data", "open_orbits", "sources"]
 
 GROUP = "mutoscope.datasets"
 # With a published test part.
@@ -42,7 +43,9 @@ RECORDED: dict[str, Callable[..., ImageSequences]] = {
     "moving_mnist": moving_mnist,
     "two_dsprites": two_dsprites,
 }
-SOURCES = ("digits", *PARTED, *SINGLE, *RECORDED, "polygons")
+SOURCES = ("digits", *PARTED, *SINGLE, *RECORDED, "polygons", "balls")
+
+_BALLS = (2000, 1000)  # pictures for training, and of each other split
 
 
 def sources() -> tuple[str, ...]:
@@ -75,6 +78,11 @@ def load_images(
         return digits()
     if name == "polygons":
         return polygons()
+    if name == "balls":
+        raise DataError(
+            "balls are pictures in splits of their own, for models of sequences without motion, "
+            "such as additive. Choose such a model, or other images."
+        )
     if name in PARTED:
         return PARTED[name](data_dir)
     if name in SINGLE or name in RECORDED:
@@ -150,6 +158,25 @@ def open_data(
         test_images=None if test is None else test.spaced(limit),
         **options,
     )
+
+
+def open_balls(
+    *, limit: int | None = None, seed: int = 0, **options: Unpack[BallOptions]
+) -> MovingBalls:
+    """Return pictures of two balls.
+
+    Args:
+        limit: Make at most so many pictures for each split.
+        seed: Of all that is drawn.
+        **options: Where the balls are, see `MovingBalls`.
+
+    Raises:
+        DataError: An option is wrong.
+    """
+    if limit is not None and limit < 1:
+        raise DataError(f"limit={limit}: expected 1 or more.")
+    train, test = (count if limit is None else min(count, limit) for count in _BALLS)
+    return MovingBalls(seed=seed, train_size=train, test_size=test, **options)
 
 
 def open_orbits(

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mutoscope.zoo.datasets.balls import MovingBalls, render_balls
+from mutoscope.zoo.datasets.balls import MovingBalls, hide_balls, render_balls
 from mutoscope.zoo.errors import DataError
 
-COLOURS = torch.tensor([[1.0, 0.0, 0.5], [0.2, 0.3, 0.4]], dtype=torch.float64)
+COLOURS = torch.tensor([[0.9, 0.0, 0.5], [0.2, 0.3, 0.4]], dtype=torch.float64)
 
 
 def heights(support, **options):
@@ -80,6 +80,28 @@ def test_as_many_balls_are_there_as_asked_for():
     parts = data.train.parts(torch.arange(50)).flatten(3).abs().amax(-1)
     assert torch.equal((parts > 0).float(), data.train.truth.presence[:50])
     assert MovingBalls(train_size=5, test_size=5).train.truth.presence is None
+
+
+@pytest.mark.parametrize("blocks", ["height", "independent", "dependent"])
+def test_the_second_ball_hides_the_first_where_they_meet(blocks):
+    data = MovingBalls(blocks=blocks, occlusion=True, train_size=300, test_size=5)
+    rows = torch.arange(300)
+    parts, images = data.train.parts(rows), data.train.batch(rows)["images"]
+    assert images.min() >= 0
+    assert images.max() <= 1
+    sums = 1 + parts.sum(-4)
+    meet = (parts != 0).any(-3).all(-3).any((-2, -1))[:, 0]
+    assert meet.any()
+    torch.testing.assert_close(images[~meet], sums[~meet])
+    assert ((images - sums).abs().flatten(1).amax(1)[meet] > 0).any()
+    first, second = data.train.truth.position[:, 0].unbind(1)
+    assert ((first - second).norm(dim=1).min() < 0.32) == (blocks != "height")
+
+
+def test_an_opaque_ball_leaves_nothing_of_the_one_below():
+    centres = torch.full((2, 2), 0.5, dtype=torch.float64)
+    parts = render_balls(centres, size=21, radius=0.3, colours=COLOURS)
+    torch.testing.assert_close(hide_balls(parts, COLOURS)[:, 10, 10], COLOURS[1])
 
 
 def test_a_seed_settles_the_pictures_and_splits_differ():
