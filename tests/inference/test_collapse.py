@@ -70,7 +70,7 @@ def test_what_differs_little_has_not_collapsed_until_it_drowns_in_its_own_width(
 def test_a_block_that_the_decoder_ignores_is_named_though_its_points_differ(frames):
     model, guide = pair(frames=frames, blocks=3)
     with torch.no_grad():
-        guide.encoder[-1].weight *= 30
+        guide.encoder[-1][-1].weight *= 30
     assert found(model, guide, images(frames)) == []
     with torch.no_grad():
         model.decoder.pixels.weight[1] = 0.0
