@@ -110,8 +110,8 @@ def within_pieces(*arguments, **options):
 
 
 @pytest.mark.parametrize("seed", SEEDS[:3])
-def test_a_prior_and_a_normal_guide_may_also_reconstruct_without_identifying(seed):
-    """No theorem is about them: what they reach is printed, and is not the claim."""
+def test_a_prior_and_a_normal_guide_reconstruct_too(seed):
+    """No theorem is about what they identify: that is printed beside, and is not the claim."""
     error, _, _ = measured("l_shape", seed, posterior="normal")
     assert error < 0.02
 
