@@ -210,7 +210,7 @@ def mnist_flow(mnist_digits):
     )
     model = EntropyOrderedFlow(config)
     model.initialise(train[: model.starting_data])
-    options = {"max_steps": 5000, "batch_size": 256, "learning_rate": 2e-3}
+    options = {"max_steps": 8000, "batch_size": 256, "learning_rate": 2e-3}
     fit(model, EntropyOrderedFlowGuide(model), {"x": train}, seed=0, progress=False, **options)
     model.eval().requires_grad_(False)
     some = train[:256]
@@ -218,7 +218,7 @@ def mnist_flow(mnist_digits):
     return model, PrincipalComponents(train[:10_000])
 
 
-@pytest.mark.parametrize(("core", "share"), [(8, 0.9), (16, 0.75), (32, 0.75)])
+@pytest.mark.parametrize(("core", "share"), [(8, 0.85), (16, 0.6), (32, 0.65)])
 def test_cores_of_mnist_keep_more_than_principal_components(mnist_digits, mnist_flow, core, share):
     (_, test), (model, components) = mnist_digits, mnist_flow
     own = float((model.decompress(model.compress(test, core)) - test).square().mean())
@@ -226,26 +226,19 @@ def test_cores_of_mnist_keep_more_than_principal_components(mnist_digits, mnist_
     assert own <= share * linear
 
 
-def test_a_core_of_32_keeps_more_than_an_autoencoder_of_32(mnist_digits, mnist_flow):
-    """With 16 latents an autoencoder of as many steps keeps more: 0.015 against 0.019."""
+@pytest.mark.parametrize("core", [16, 32])
+def test_a_core_keeps_more_of_mnist_than_an_autoencoder_of_its_size(mnist_digits, mnist_flow, core):
     (train, test), (model, _) = mnist_digits, mnist_flow
     torch.manual_seed(0)
-    sizes = {"image_shape": (1, 28, 28), "length": 1, "latent_dim": 32}
+    sizes = {"image_shape": (1, 28, 28), "length": 1, "latent_dim": core}
     other = VariationalAutoencoder(VariationalAutoencoder.Config(**sizes))
     guide = VariationalAutoencoderGuide(other)
-    fit(
-        other,
-        guide,
-        {"images": train[:, None]},
-        max_steps=5000,
-        batch_size=256,
-        seed=0,
-        progress=False,
-    )
+    options = {"max_steps": 8000, "batch_size": 256, "seed": 0, "progress": False}
+    fit(other, guide, {"images": train[:, None]}, **options)
     with torch.no_grad():
         code = guide.latent_posterior(test[:, None]).mean[:, 0]
         theirs = float((torch.sigmoid(other.decoder(code)) - test).square().mean())
-    own = float((model.decompress(model.compress(test, 32)) - test).square().mean())
+    own = float((model.decompress(model.compress(test, core)) - test).square().mean())
     assert own < theirs
 
 
