@@ -48,7 +48,7 @@ def apply_spline(
     """
     inner = value.clamp(-bound, bound)
     found = _bin_of(inner, free, bound, by_height=False)
-    place = (inner - found.left) / found.width
+    place = ((inner - found.left) / found.width).clamp(0, 1)  # rounding may leave the bin
     rest = place * (1 - place)
     secant = found.height / found.width
     below = secant + (found.slope + found.next_slope - 2 * secant) * rest
