@@ -19,6 +19,8 @@ from .blocks import (
     traverse_blocks,
     true_blocks,
 )
+from .conditioned import drawn_latents
+from .metrics.particles import evaluation
 from .posterior import predict_mean
 from .recombination import recombine
 from .run import Run
@@ -51,9 +53,11 @@ def draw_block_pictures(
 
         shown = range(min(len(probability), _IMAGES - 2))
         _save(plot_presence(probability, sequences=shown), folder / "presence.png")
-    if block_site(run.model) is None:
-        return
     images = split.batch(torch.arange(min(_MOST, len(split))))["images"]
+    with evaluation(run.model, run.guide, seed=seed):
+        drawn = drawn_latents(run.model, run.guide, {"images": images[:1]})
+    if block_site(run.model, drawn) is None:
+        return
     if isinstance(run.model, HasParts):
         _save(_parts(run, images, seed), folder / "parts.png")
     _save(_traversals(run, images, seed), folder / "blocks.png")

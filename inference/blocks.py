@@ -5,7 +5,7 @@ Works for any model with a latent site that has an axis `block` and, last, an ax
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -40,10 +40,15 @@ class HasParts(Protocol):
         """Return what each block adds, from (…, block, latent)."""
 
 
-def block_site(model: nn.Module) -> str | None:
-    """Return the name of the latent that has blocks of latents, if the model has one."""
-    names = [name for name, axes in axes_of(model).items() if axes[-2:] == ("block", "latent")]
-    return names[0] if names else None
+def block_site(model: nn.Module, drawn: Collection[str]) -> str | None:
+    """Return the name of the latent that has blocks of latents, if there is one.
+
+    Args:
+        model: A model with `dims`.
+        drawn: Names of the latents that its guide draws; what follows from others is none.
+    """
+    names = (name for name, axes in axes_of(model).items() if axes[-2:] == ("block", "latent"))
+    return next((name for name in names if name in drawn), None)
 
 
 def block_images(
@@ -65,14 +70,14 @@ def block_images(
         ConfigError: The model has no such latents or no parts.
         DataError: There are no sequences, or some are not finite.
     """
-    site = _checked_site(model)
     if not isinstance(model, HasParts):
         raise ConfigError(
             f"{type(model).__name__} has no `parts`: it does not say what each block adds."
         )
     with evaluation(model, guide, seed=seed):
         batch = check_batch({"images": images}, model)
-        return model.parts(drawn_latents(model, guide, batch)[site])
+        values = drawn_latents(model, guide, batch)
+        return model.parts(values[_checked_site(model, values)])
 
 
 def traverse_blocks(
@@ -97,12 +102,12 @@ def traverse_blocks(
         ConfigError: The model has no blocks of latents, or a quantile is no number from 0 to 1.
         DataError: There are no sequences, or some are not finite.
     """
-    site = _checked_site(model)
     if not quantiles or not all(0 <= q <= 1 for q in quantiles):
         raise ConfigError(f"Found quantiles={list(quantiles)}, but some from 0 to 1 are needed.")
     with evaluation(model, guide, seed=seed):
         batch = check_batch({"images": images}, model)
         values = drawn_latents(model, guide, batch)
+        site = _checked_site(model, values)
         blocks = values[site][:, 0]
         places = torch.quantile(blocks, torch.tensor(quantiles).to(blocks), 0)
         count, size = blocks.shape[1:]
@@ -163,8 +168,8 @@ def matching_of(idata: arviz.InferenceData) -> BlockMatching | None:
     return match_blocks(inferred, true, by="rank" if single else "tree")
 
 
-def _checked_site(model: nn.Module) -> str:
-    site = block_site(model)
+def _checked_site(model: nn.Module, drawn: Collection[str]) -> str:
+    site = block_site(model, drawn)
     if site is None:
         raise ConfigError(
             f"Found the latents {dict(axes_of(model))} of {type(model).__name__}, but one whose "

@@ -161,6 +161,14 @@ def test_fit_of_a_group_infers_what_acted(words, dims, tmp_path, capsys):
     assert run.model.group.orders == (int(words[1]),)
 
 
+def test_parts_that_move_need_no_pictures_of_blocks(tmp_path):
+    """Where blocks are follows from start and speed, so that no block's latents can be chosen."""
+    out = tmp_path / "run"
+    assert main(["fit", "additive-motion", "--out", str(out), *GROUP, "--length", "3"]) == 0
+    pictures = {path.name for path in (out / "figures").iterdir()}
+    assert pictures == {"training.png", "frames.png"}
+
+
 def test_fit_of_a_circle_infers_angles(tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["fit", "continuous-operator", "--out", str(out), *GROUP]) == 0
