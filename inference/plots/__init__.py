@@ -8,8 +8,11 @@ from .confusion import plot_confusion
 from .correlation import plot_correlation
 from .coverage import plot_coverage
 from .defect import plot_defect
+from .few_shot import plot_few_shot
 from .forest import plot_forest
 from .frames import plot_frames
+from .heads import plot_heads
+from .importance import plot_importance
 from .information import plot_information
 from .khat import plot_khat
 from .matching import plot_matching
@@ -33,8 +36,11 @@ __all__ = [
     "plot_correlation",
     "plot_coverage",
     "plot_defect",
+    "plot_few_shot",
     "plot_forest",
     "plot_frames",
+    "plot_heads",
+    "plot_importance",
     "plot_information",
     "plot_khat",
     "plot_matching",
