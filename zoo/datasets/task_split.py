@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -39,7 +40,7 @@ class TaskTruth:
 
     def first(self, count: int) -> "TaskTruth":
         """Return that of the first tasks."""
-        rows = {
+        rows: dict[str, Any] = {
             name: None if getattr(self, name) is None else getattr(self, name)[:count]
             for name in self.dims
         }
