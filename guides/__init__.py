@@ -7,6 +7,7 @@ from .continuous_operator import ContinuousOperatorGuide
 from .distributed_operator import DistributedOperatorGuide
 from .entropy_ordered_flow import EntropyOrderedFlowGuide, FlowCoreGuide
 from .registry import ENTRIES, Entry, entry_of
+from .sparse_shared_features import SparseSharedFeaturesGuide
 from .sparse_transformation import SparseTransformationGuide
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "EntropyOrderedFlowGuide",
     "Entry",
     "FlowCoreGuide",
+    "SparseSharedFeaturesGuide",
     "SparseTransformationGuide",
     "VariationalAutoencoderGuide",
     "entry_of",

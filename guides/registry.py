@@ -17,6 +17,7 @@ from ..zoo.distributed_operator import DistributedOperator
 from ..zoo.entropy_ordered_flow import EntropyOrderedFlow
 from ..zoo.errors import ConfigError
 from ..zoo.plugins import Plugin, find_plugin, plugins
+from ..zoo.sparse_shared_features import SparseSharedFeatures
 from ..zoo.sparse_transformation import SparseTransformation
 from .additive_decoder import AdditiveDecoderGuide
 from .additive_motion import AdditiveMotionGuide
@@ -24,6 +25,7 @@ from .baselines import VariationalAutoencoderGuide
 from .continuous_operator import ContinuousOperatorGuide
 from .distributed_operator import DistributedOperatorGuide
 from .entropy_ordered_flow import EntropyOrderedFlowGuide
+from .sparse_shared_features import SparseSharedFeaturesGuide
 from .sparse_transformation import SparseTransformationGuide
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "entries",
     "entry_of",
     "image_sequences",
+    "mixed_tasks",
 ]
 
 GROUP = "mutoscope.entries"
@@ -82,6 +85,24 @@ def turns() -> Example:
     sizes = {"image_shape": (1, 6, 6), "highest_frequency": 2, "latent_dim": 12}
     # Of random images no angle can be right, and finer pixels would only magnify rounding.
     return Example({"images": images}, model=sizes | {"image_scale": 0.5})
+
+
+def mixed_tasks() -> Example:
+    """Return five tasks of all kinds with 20 random points, some without a label."""
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(5, 20, 6, generator=generator)
+    classes = torch.tensor([0, 2, 3, 2, 0])
+    number = inputs[..., 0] - inputs[..., 1] + 0.3 * torch.randn(5, 20, generator=generator)
+    several = (number > -0.5).float() + (number > 0.5)
+    yes = (number > 0).float()
+    kind = classes.unsqueeze(1)
+    labels = torch.where(kind == 0, number, torch.where(kind == 2, yes, several))
+    observed = torch.arange(20) < torch.tensor([20, 20, 16, 12, 8]).unsqueeze(1)
+    inputs = inputs * observed.unsqueeze(-1)
+    batch = {"inputs": inputs, "labels": labels * observed, "observed": observed}
+    sizes = {"input_shape": (6,), "num_features": 4, "num_outputs": 3, "points": 20}
+    sizes |= {"kinds": (0, 2, 3), "hidden_dim": 16}
+    return Example(batch | {"classes": classes}, model=sizes)
 
 
 @dataclass(frozen=True)
@@ -202,6 +223,20 @@ ENTRIES = (
         AdditiveMotionGuide,
         "additive decoders of sequences, each part at its own speed",
         citations=(Citation("lachapelle2023additive"), Citation("johnson2016composing")),
+    ),
+    Entry(
+        "sparse-shared-features",
+        SparseSharedFeatures,
+        SparseSharedFeaturesGuide,
+        "features that many tasks share, each of which reads few",
+        defaults={"batch_size": 32, "max_steps": 1200},
+        citations=(
+            Citation("fumero2023leveraging"),
+            Citation("lachapelle2023synergies"),
+            Citation("titsias2011spike", lambda model, guide: model.heads == "spike_and_slab"),
+            Citation("carvalho2010horseshoe", lambda model, guide: model.heads == "horseshoe"),
+        ),
+        example=mixed_tasks,
     ),
     Entry(
         "operator",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .distributed_operator import DistributedOperator
     from .entropy_ordered_flow import EntropyOrderedFlow
     from .simulation import simulate
+    from .sparse_shared_features import SparseSharedFeatures
     from .sparse_transformation import SparseTransformation
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ContinuousOperator",
     "DistributedOperator",
     "EntropyOrderedFlow",
+    "SparseSharedFeatures",
     "SparseTransformation",
     "VariationalAutoencoder",
     "simulate",
@@ -30,6 +32,7 @@ _HOMES = {
     "AdditiveMotion": "additive_motion",
     "ContinuousOperator": "continuous_operator",
     "DistributedOperator": "distributed_operator",
+    "SparseSharedFeatures": "sparse_shared_features",
     "SparseTransformation": "sparse_transformation",
     "VariationalAutoencoder": "baselines",
     "simulate": "simulation",

@@ -8,7 +8,7 @@ from torch import nn
 
 from .errors import ConfigError
 
-__all__ = ["check_memory", "memory_of_training"]
+__all__ = ["check_memory", "memory_of_machine", "memory_of_training"]
 
 _COPIES = 4  # weights, their gradients, and the two averages of Adam
 
@@ -32,7 +32,7 @@ def check_memory(build: Callable[[], nn.Module], what: str) -> None:
     Raises:
         ConfigError: It would need more than there is.
     """
-    needed, there = memory_of_training(build), _memory()
+    needed, there = memory_of_training(build), memory_of_machine()
     if there is not None and needed > there:
         raise ConfigError(
             f"With {what}, the decoder would need about {needed / 2**30:,.0f} GiB in training "
@@ -41,7 +41,8 @@ def check_memory(build: Callable[[], nn.Module], what: str) -> None:
         )
 
 
-def _memory() -> int | None:
+def memory_of_machine() -> int | None:
+    """Return how many bytes of memory there are; None if the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # not on every system

@@ -5,6 +5,7 @@ from .estimators import MAX_ENUMERATED_SPIKES, Estimator, Proposals
 from .group_walk import GroupWalk
 from .independent_spikes import IndependentSpikes
 from .markov_spike_and_slab import MAX_TABULATED_FIELDS, MarkovSpikeAndSlab
+from .mixed_labels import MixedLabels, outputs_of
 from .one_active import OneActiveField
 from .one_of import OneOf
 from .pixels import PixelBernoulli, PixelNormal
@@ -20,6 +21,7 @@ __all__ = [
     "GroupWalk",
     "IndependentSpikes",
     "MarkovSpikeAndSlab",
+    "MixedLabels",
     "OneActiveField",
     "OneOf",
     "PixelBernoulli",
@@ -30,6 +32,7 @@ __all__ = [
     "SpikePatterns",
     "UniformAngle",
     "Unrounded",
+    "outputs_of",
     "patterns_of",
     "wrap_angle",
 ]

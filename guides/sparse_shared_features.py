@@ -1,0 +1,163 @@
+"""Guide of sparse shared features: reads heads off the labelled points of each task."""
+
+from dataclasses import dataclass
+
+import pyro
+import torch
+from jaxtyping import Bool, Float, Int
+from pyro.distributions import Delta, Normal, TorchDistribution
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from ..zoo.config import AbstractConfig
+from ..zoo.errors import ConfigError
+from ..zoo.nets.points import PointEncoder
+from ..zoo.sparse_shared_features import TASK, SparseSharedFeatures
+from .label_evidence import Heads
+from .task_heads import LabelledPoints, NormalHeads, heads_for
+
+__all__ = ["SparseSharedFeaturesGuide"]
+
+_MINIMUM_SCALE = 1e-3
+_MOMENTUM = 0.02
+
+
+class SparseSharedFeaturesGuide(nn.Module):
+    """An encoder reads features off each point; heads follow from these by optimisation.
+
+    No network has to learn how to learn a head: given features, the best posteriors of all heads
+    are found by a few rounds of closed updates, differently for each prior (see `normal_heads`,
+    `spiky_heads`), or the best heads by proximal steps (`ProximalHeads`). Since they are the best,
+    their slope counts for nothing, and no gradient goes through the rounds. Labels of a task alone
+    tell its head, so that an unseen task costs one pass.
+
+    Args:
+        model: The model whose latents it infers.
+        config: Its own sizes.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(AbstractConfig):
+        """Sizes and options of the guide.
+
+        Attributes:
+            hidden_dim: Width of the encoder's hidden layers.
+            num_layers: Number of these.
+            rounds: Rounds of updates of heads.
+            steps: Proximal steps, where heads are points.
+            traced: Further ones through which gradients go.
+        """
+
+        hidden_dim: int = 128
+        num_layers: int = 2
+        rounds: int = 12
+        steps: int = 100
+        traced: int = 8
+
+        def check(self) -> None:
+            """Refuse counts below one."""
+            for name in ("hidden_dim", "num_layers", "rounds", "steps", "traced"):
+                self.require(getattr(self, name) >= 1, name, "at least 1")
+
+    def __init__(self, model: SparseSharedFeatures, config: Config | None = None) -> None:
+        super().__init__()
+        self.config = config = config or self.Config()
+        object.__setattr__(self, "model", model)  # whose parameters are not the guide's
+        known = model.config
+        self.points = known.variant != "generative"
+        self.encoder = PointEncoder(
+            known.input_shape,
+            known.num_features * (1 if self.points else 2),
+            known.network,
+            config.hidden_dim,
+            config.num_layers,
+        )
+        self.norm: nn.Module | None = None
+        if self.points:  # nothing else keeps features from growing and weights from shrinking
+            self.norm = nn.BatchNorm1d(known.num_features, affine=False, momentum=_MOMENTUM)
+        self.tasks = heads_for(
+            model, rounds=config.rounds, steps=config.steps, traced=config.traced
+        )
+
+    model: SparseSharedFeatures
+
+    def read(
+        self, inputs: Float[Tensor, "task point ..."], observed: Bool[Tensor, "task point"]
+    ) -> tuple[Float[Tensor, "task point feature"], Float[Tensor, "task point feature"]]:
+        """Return mean and standard deviation of the features of each point."""
+        found: Tensor = self.encoder(inputs)
+        if self.norm is None:
+            location, scale = found.chunk(2, -1)
+            return location, softplus(scale) + _MINIMUM_SCALE
+        if self.training:  # padding has no part in the statistics
+            rows = observed.unsqueeze(-1)
+            location = torch.zeros_like(found).masked_scatter(rows, self.norm(found[observed]))
+        else:
+            location = self.norm(found.flatten(0, 1)).unflatten(0, found.shape[:2])
+        return location, torch.zeros_like(location)
+
+    def feature_posterior(
+        self,
+        location: Float[Tensor, "task point feature"],
+        scale: Float[Tensor, "task point feature"],
+        observed: Bool[Tensor, "task point"],
+    ) -> TorchDistribution:
+        """Return q(features | inputs)."""
+        if self.points:
+            return Delta(location, event_dim=2)
+        return Normal(location, scale).to_event(1).mask(observed).to_event(1)
+
+    def heads(
+        self,
+        inputs: Float[Tensor, "task point ..."],
+        labels: Float[Tensor, "task point"],
+        observed: Bool[Tensor, "task point"],
+        classes: Int[Tensor, " task"],
+        *,
+        sparsity: float | None = None,
+    ) -> Heads:
+        """Return Normal posteriors of heads whose prior is Laplace or Normal.
+
+        Args:
+            inputs: What points are made of.
+            labels: Their labels.
+            observed: Which labels there are.
+            classes: Kind of each task.
+            sparsity: Price of weights, as in the model's configuration, for heads as sparse as
+                those of training; None: as training has it now, and none in evaluation mode.
+
+        Raises:
+            ConfigError: Heads are of another kind.
+        """
+        if not isinstance(self.tasks, NormalHeads):
+            raise ConfigError(
+                f"Found heads={self.model.config.heads!r} of variant="
+                f"{self.model.config.variant!r}, which are no Normals. Draw them by `posterior`."
+            )
+        points = LabelledPoints(*self.read(inputs, observed), labels, observed, classes)
+        return self.tasks.posterior(points, sparsity)
+
+    def forward(
+        self,
+        inputs: Float[Tensor, "task point ..."],
+        labels: Float[Tensor, "task point"],
+        observed: Bool[Tensor, "task point"],
+        classes: Int[Tensor, " task"],
+        *,
+        size: int | None = None,
+    ) -> None:
+        """Draw the head of every task, and the features of its points.
+
+        Args:
+            inputs: What points are made of.
+            labels: Their labels.
+            observed: Which labels there are.
+            classes: Kind of each task.
+            size: Number of tasks of the whole data set.
+        """
+        count = len(classes)
+        location, scale = self.read(inputs, observed)
+        self.tasks.draw_shared()
+        with pyro.plate(TASK, size or count, subsample=torch.arange(count), dim=-1):
+            self.tasks.draw(LabelledPoints(location, scale, labels, observed, classes))
+            pyro.sample("features", self.feature_posterior(location, scale, observed))

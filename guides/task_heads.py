@@ -1,0 +1,310 @@
+"""How heads of tasks are read off their labelled points: one class for each kind of head."""
+
+from dataclasses import dataclass
+
+import pyro
+import torch
+from jaxtyping import Bool, Float, Int
+from pyro.distributions import (
+    Beta,
+    Delta,
+    Exponential,
+    LogNormal,
+    MultivariateNormal,
+    Normal,
+    TransformedDistribution,
+)
+from torch import Tensor, nn
+from torch.distributions.transforms import PowerTransform
+
+from ..zoo.distributions import SpikeAndSlab, outputs_of
+from ..zoo.head_prices import entropy_of, vanishing_price
+from ..zoo.sparse_shared_features import BIAS_SCALE, SparseSharedFeatures
+from .head_solvers import Precision, normal_heads, spiky_heads
+from .label_evidence import Heads, LabelEvidence
+from .proximal_heads import Price, ProximalHeads
+
+__all__ = [
+    "AbstractHeads",
+    "HorseshoeHeads",
+    "LabelledPoints",
+    "NormalHeads",
+    "PointHeads",
+    "SpikyHeads",
+    "heads_for",
+]
+
+_SMALLEST = 1e-4  # of what a weight's size is taken for, where its price per size is asked for
+_PACE = 10.0  # what all tasks share is learned this much faster than networks
+_LEAST = 1e-8
+_WIDTH = 0.2  # of log-widths, at first
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledPoints:
+    """What heads are read off.
+
+    Attributes:
+        location: Mean of the features of each point.
+        scale: Their standard deviations.
+        labels: Of each point.
+        observed: Which labels there are.
+        classes: Kind of each task.
+    """
+
+    location: Float[Tensor, "task point feature"]
+    scale: Float[Tensor, "task point feature"]
+    labels: Float[Tensor, "task point"]
+    observed: Bool[Tensor, "task point"]
+    classes: Int[Tensor, " task"]
+
+
+class AbstractHeads(nn.Module):
+    """Draws heads of tasks, and what all tasks share.
+
+    Args:
+        model: The model whose heads it draws.
+        rounds: Rounds of updates.
+    """
+
+    def __init__(self, model: SparseSharedFeatures, rounds: int) -> None:
+        super().__init__()
+        object.__setattr__(self, "model", model)  # whose parameters are not the guide's
+        self.rounds = rounds
+
+    model: SparseSharedFeatures
+
+    def draw_shared(self) -> None:
+        """Draw what all tasks share, outside of their plate."""
+
+    def draw(self, points: LabelledPoints) -> None:
+        """Draw the heads, inside the plate of tasks."""
+        raise NotImplementedError
+
+    def used(self, points: LabelledPoints) -> Bool[Tensor, "task output"]:
+        """Return which outputs each task uses."""
+        return outputs_of(points.classes, self.model.config.num_outputs)
+
+    def evidence(self, points: LabelledPoints) -> LabelEvidence:
+        """Return what labels say of heads."""
+        model = self.model
+        priced = self.training and model.priced
+        return LabelEvidence(
+            points.location,
+            points.scale,
+            points.labels,
+            points.observed,
+            points.classes,
+            num_outputs=model.config.num_outputs,
+            label_scale=model.label_scale,
+            count=model.emphasis if priced else 1 + model.zero,
+        )
+
+    def price(self, points: LabelledPoints, *, shared: bool = True) -> Price:
+        """Return what a unit of each weight costs in training; in evaluation mode, nothing."""
+        model, classes = self.model, points.classes
+        if not (self.training and model.priced):
+            return lambda size: model.zero
+        features = points.location.detach()
+        unit = model.price(features, points.labels, classes, points.observed)[:, None, None]
+        scale = model.weight_scale(classes).detach()
+
+        def price(size: Tensor) -> Tensor:
+            _, slope = entropy_of(model.sizes(size, classes) / scale[..., 0])
+            of_sharing = model.sharing * len(classes) * slope / scale if shared else model.zero
+            return (unit * (model.sparsity + of_sharing)).clamp(min=0)
+
+        return price
+
+
+class NormalHeads(AbstractHeads):
+    """Normal posteriors under a Laplace or a Normal prior."""
+
+    def posterior(self, points: LabelledPoints, sparsity: float | None = None) -> Heads:
+        """Return the posteriors.
+
+        Args:
+            points: What is known of the tasks.
+            sparsity: Price of weights, as in the model's configuration; None: as training has it
+                now, and none in evaluation mode.
+        """
+        price = self.price(points) if sparsity is None else self._fixed(points, sparsity)
+        scale = self.model.weight_scale(points.classes)
+        laplace = self.model.config.heads == "laplace"
+
+        def precision(second: Tensor) -> Tensor:
+            size = second.sqrt().clamp(min=_SMALLEST)
+            prior = 1 / scale / size if laplace else 1 / scale.square()
+            return prior + price(size) / size
+
+        return _posterior(self, points, precision)
+
+    def _fixed(self, points: LabelledPoints, sparsity: float) -> Price:
+        known = points.labels, points.classes, points.observed
+        scale, outputs = self.model.label_scale, self.model.config.num_outputs
+        unit = vanishing_price(points.location, *known, scale, outputs)[:, None, None]
+        return lambda size: sparsity * unit
+
+    def draw(self, points: LabelledPoints) -> None:
+        """Draw weights and biases of an output together."""
+        with torch.no_grad():  # the best has no slope
+            heads = self.posterior(points)
+        _draw(heads, self.used(points))
+
+
+class HorseshoeHeads(AbstractHeads):
+    """Normal posteriors under a horseshoe prior, each with a spread of its own.
+
+    The precision 1 / spread^2 is exponential under the posterior, by which the mean of its square
+    root is bounded: see Makalic and Schmidt, "A simple sampler for the horseshoe estimator", 2016.
+    """
+
+    def __init__(self, model: SparseSharedFeatures, rounds: int) -> None:
+        super().__init__(model, rounds)
+        self.log_width = nn.Parameter(torch.zeros(2, model.config.num_features))
+
+    def _width(self) -> LogNormal:
+        location, scale = _PACE * self.log_width
+        return LogNormal(location, _WIDTH * scale.exp())
+
+    def draw_shared(self) -> None:
+        """Draw how large weights of each feature are."""
+        pyro.sample("width", self._width().to_event(1))
+
+    def _narrowness(self, points: LabelledPoints) -> Float[Tensor, "task 1 feature"]:
+        """Return the mean of 1 / (width^2 weight_scale^2)."""
+        width = self._width()
+        precision = torch.exp(2 * width.scale.square() - 2 * width.loc)
+        return precision / self.model.weight_scale(points.classes).square()
+
+    def draw(self, points: LabelledPoints) -> None:
+        """Draw spreads, and weights and biases of an output together."""
+        used = self.used(points)
+        with torch.no_grad():
+            narrow = self._narrowness(points)
+            heads = _posterior(self, points, lambda second: narrow * _precision(second * narrow))
+            rate = 1 / _precision(heads.second[..., :-1] * narrow)
+        power = PowerTransform(-0.5 + self.model.zero)
+        spread = TransformedDistribution(Exponential(rate), [power])
+        pyro.sample("spread", spread.to_event(1).mask(used).to_event(1))
+        _draw(heads, used)
+
+
+class SpikyHeads(AbstractHeads):
+    """Spike and slab posteriors, independent for all weights."""
+
+    def __init__(self, model: SparseSharedFeatures, rounds: int) -> None:
+        super().__init__(model, rounds)
+        self.log_counts = nn.Parameter(torch.zeros(2, model.config.num_features))
+
+    def _inclusion(self) -> Beta:
+        on, off = torch.exp(_PACE * self.log_counts)
+        return Beta(on, off)
+
+    def draw_shared(self) -> None:
+        """Draw how many tasks use each feature."""
+        pyro.sample("inclusion", self._inclusion().to_event(1))
+
+    def draw(self, points: LabelledPoints) -> None:
+        """Draw weights, which may be zero, and biases."""
+        used, model = self.used(points), self.model
+        with torch.no_grad():
+            scale = model.weight_scale(points.classes)
+            law = self._inclusion()
+            odds = torch.digamma(law.concentration1) - torch.digamma(law.concentration0)
+            evidence = self.evidence(points)
+            begin = _posterior(self, points, lambda s: 1 / (scale * s.sqrt().clamp(min=_SMALLEST)))
+            gate, heads = spiky_heads(
+                evidence, odds, 1 / scale.square(), BIAS_SCALE**-2, begin, self.rounds
+            )
+            width = heads.covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+        slab = Normal(heads.mean[..., :-1], width[..., :-1])
+        spiky = SpikeAndSlab(gate[..., :-1], slab)
+        pyro.sample("weight", spiky.mask(used).to_event(1))
+        bias = Normal(heads.mean[..., -1], width[..., -1])
+        pyro.sample("bias", bias.mask(used).to_event(1))
+
+
+class PointHeads(AbstractHeads):
+    """The best heads, by proximal steps; gradients go through the last of them.
+
+    Args:
+        model: The model whose heads it draws.
+        steps: Number of steps.
+        traced: Number of further steps that leave a graph.
+    """
+
+    def __init__(self, model: SparseSharedFeatures, steps: int, traced: int) -> None:
+        super().__init__(model, steps)
+        self.traced = traced
+
+    def draw(self, points: LabelledPoints) -> None:
+        """Draw nothing: weights and biases are points."""
+        model, classes = self.model, points.classes
+        bilevel = model.config.variant == "bilevel" and self.training
+        counted = points.observed
+        if bilevel:
+            counted = counted & ~model.counted(counted)
+        seen = LabelledPoints(points.location, points.scale, points.labels, counted, classes)
+        proximal = ProximalHeads(
+            points.location,
+            points.labels,
+            counted,
+            classes,
+            num_outputs=model.config.num_outputs,
+            label_scale=model.label_scale.detach(),
+            count=model.emphasis.detach() if self.training else 1 + model.zero,
+        )
+        scale = model.weight_scale(classes).detach()
+        laplace = model.config.heads == "laplace"
+        prior = 1 / scale if laplace else 0 * scale
+        ridge = 0 * scale if laplace else 1 / scale.square()
+        prices = [self._charged(seen, prior, shared=shared) for shared in (False, True)]
+        weight, bias = proximal.solve(prices, ridge, self.rounds, self.traced)
+        pyro.sample("weight", Delta(weight, event_dim=2))
+        pyro.sample("bias", Delta(bias, event_dim=1))
+
+    def _charged(self, points: LabelledPoints, prior: Tensor, *, shared: bool) -> Price:
+        """Return what a unit of each weight costs, by the prior and in training."""
+        price = self.price(points, shared=shared)
+        return lambda size: prior + price(size)
+
+
+def heads_for(
+    model: SparseSharedFeatures, *, rounds: int, steps: int, traced: int
+) -> AbstractHeads:
+    """Return what draws the heads of a model."""
+    if model.config.variant != "generative":
+        return PointHeads(model, steps, traced)
+    kinds = {"spike_and_slab": SpikyHeads, "horseshoe": HorseshoeHeads}
+    return kinds.get(model.config.heads, NormalHeads)(model, rounds)
+
+
+def _posterior(heads: AbstractHeads, points: LabelledPoints, precision: Precision) -> Heads:
+    scale, config = heads.model.weight_scale(points.classes), heads.model.config
+    start = scale.square().expand(len(scale), config.num_outputs, config.num_features)
+    return normal_heads(heads.evidence(points), precision, BIAS_SCALE**-2, start, heads.rounds)
+
+
+def _draw(heads: Heads, used: Bool[Tensor, "task output"]) -> None:
+    """Draw weights, and biases given these."""
+    mean, bias = heads.mean[..., :-1], heads.mean[..., -1]
+    across = heads.covariance[..., :-1, -1:]
+    factor = torch.linalg.cholesky(heads.covariance[..., :-1, :-1])
+    slope = torch.cholesky_solve(across, factor)
+    rest = heads.covariance[..., -1, -1] - (across * slope).sum((-1, -2))
+    law = MultivariateNormal(mean, scale_tril=factor)
+    weight = pyro.sample("weight", law.mask(used).to_event(1))
+    location = bias + ((weight - mean) * slope.squeeze(-1)).sum(-1)
+    law = Normal(location, rest.clamp(min=_LEAST).sqrt())
+    pyro.sample("bias", law.mask(used).to_event(1))
+
+
+def _precision(square: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """Return the mean of 1 / spread^2 for weights of that second moment, in units of the width.
+
+    With an auxiliary variable, the prior of spread^2 is an inverse gamma of an inverse gamma; the
+    fixed point of both updates solves a quadratic equation.
+    """
+    half = (square / 2).clamp(min=_LEAST)
+    return (torch.sqrt(1 + 4 / half) - 1) / 2
