@@ -10,6 +10,8 @@ from .factor_tasks import FactorTasks
 from .folders import images_from
 from .idx import read_idx
 from .images import Images
+from .labelled_points import LabelledPoints, read_table
+from .labelled_tasks import LabelledTasks, open_tasks
 from .mnist import fashion_mnist, mnist
 from .motion import FACTORS, Factor, Motion, Trajectories
 from .orbit_split import OrbitSplit, OrbitTruth, carry
@@ -38,6 +40,8 @@ __all__ = [
     "FirstOf",
     "ImageSequences",
     "Images",
+    "LabelledPoints",
+    "LabelledTasks",
     "Motion",
     "MovingBalls",
     "OrbitSequences",
@@ -68,10 +72,12 @@ __all__ = [
     "open_balls",
     "open_data",
     "open_orbits",
+    "open_tasks",
     "padded_tasks",
     "pairs_of",
     "polygons",
     "read_idx",
+    "read_table",
     "render_accumulated",
     "render_ellipses",
     "render_once",
