@@ -5,6 +5,8 @@ from .balls import MovingBalls
 from .catalogue import SOURCES, load_images, open_balls, open_data, open_orbits, sources
 from .celeba import celeba
 from .digits import digits
+from .ellipses import ELLIPSE_FACTORS, render_ellipses
+from .factor_tasks import FactorTasks
 from .folders import images_from
 from .idx import read_idx
 from .images import Images
@@ -19,17 +21,20 @@ from .sequences import ImageSequences, SequenceSplit
 from .spikes import sticky_spikes
 from .splits import AbstractSplit, FirstOf, SequenceData
 from .sprites import sprites
+from .task_split import TaskSplit, TaskTruth, padded_tasks
 from .transformed import TransformedDigits, TransformedImages, TransformOptions
 from .traversals import dsprites, falcor3d, isaac3d, shapes3d
 from .truth import TransformedSplit, Truth
 from .videos import moving_mnist, mpi3d, two_dsprites
 
 __all__ = [
+    "ELLIPSE_FACTORS",
     "FACTORS",
     "SOURCES",
     "AbstractSplit",
     "BallSequences",
     "Factor",
+    "FactorTasks",
     "FirstOf",
     "ImageSequences",
     "Images",
@@ -40,6 +45,8 @@ __all__ = [
     "OrbitTruth",
     "SequenceData",
     "SequenceSplit",
+    "TaskSplit",
+    "TaskTruth",
     "Trajectories",
     "TransformOptions",
     "TransformedDigits",
@@ -61,10 +68,12 @@ __all__ = [
     "open_balls",
     "open_data",
     "open_orbits",
+    "padded_tasks",
     "pairs_of",
     "polygons",
     "read_idx",
     "render_accumulated",
+    "render_ellipses",
     "render_once",
     "shapes3d",
     "sources",
