@@ -76,19 +76,35 @@ def test_penalties_are_paid_in_training_and_the_elbo_stays_true():
     assert terms(model, guide).penalty == {}
 
 
-def test_charged_heads_are_smaller_and_rare_features_pay_more():
+def test_charged_heads_are_smaller_and_in_evaluation_mode_none_is_charged():
     model, guide = pair(emphasis=1.0)
     batch = mixed_tasks().batch
-    free = guide.heads(**batch).mean[..., :-1].abs().sum()
-    charged(model, sparsity=1.0, sharing=0.0)
-    priced = guide.heads(**batch).mean[..., :-1]
-    assert priced.abs().sum() < 0.8 * free
-    charged(model, sparsity=1.0, sharing=2.0)
-    shared = guide.heads(**batch).mean[..., :-1]
-    use = [float(entropy_of(model.sizes(each, batch["classes"]))[0]) for each in (priced, shared)]
-    assert use[1] < use[0] - 0.1
+    free, priced = (
+        guide.heads(**batch, prices=(price, 0.0)).mean[..., :-1].abs().sum() for price in (0.0, 0.5)
+    )
+    assert priced < 0.95 * free
+    charged(model, sparsity=0.5, sharing=0.0)
+    torch.testing.assert_close(guide.heads(**batch).mean[..., :-1].abs().sum(), priced)
     guide.eval()
     torch.testing.assert_close(guide.heads(**batch).mean[..., :-1].abs().sum(), free)
+
+
+def test_features_that_fewer_tasks_use_cost_more():
+    _, guide = pair()
+    batch = mixed_tasks().batch
+    location, scale = guide.read(batch["inputs"], batch["observed"])
+    points = LabelledPoints(location, scale, batch["labels"], batch["observed"], batch["classes"])
+    size = torch.ones(5, 3, 4)
+    size[1:, :, 1], size[:, :, 2] = 0.1, 0.01
+    alone, shared = (
+        guide.tasks.price(points, (0.2, sharing), shared=True)(size).detach().expand(5, 1, 4)
+        for sharing in (0.0, 0.1)
+    )
+    assert (alone == alone[..., :1]).all()
+    assert (shared[..., 2] > shared[..., 1]).all()
+    assert (shared[..., 1] > shared[..., 0]).all()
+    assert (shared[..., 0] < alone[..., 0]).all()
+    torch.testing.assert_close(shared[..., 0], shared[..., 3])
 
 
 def test_labels_of_a_task_tell_its_head_and_no_other():
