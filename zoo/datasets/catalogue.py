@@ -56,6 +56,7 @@ SOURCES = ("digits", *PARTED, *SINGLE, *RECORDED, "polygons", "balls", "ball_seq
 
 _BALLS = (2000, 1000)  # pictures for training, and of each other split
 _BALL_SEQUENCES = (2000, 500)
+_WAY = 0.6  # of the fastest ball, in sides of the picture
 
 
 def sources() -> tuple[str, ...]:
@@ -193,7 +194,8 @@ def open_ball_sequences(
     """Return sequences of two balls.
 
     Args:
-        length: Number of frames, over which no ball leaves the picture; 5 when None.
+        length: Number of frames, in which the fastest ball moves by 0.6 sides of the picture; 5
+            when None.
         limit: Make at most so many sequences for each split.
         seed: Of all that is drawn.
 
@@ -201,8 +203,11 @@ def open_ball_sequences(
         DataError: An option is wrong.
     """
     train, test = _sizes(_BALL_SEQUENCES, limit)
-    options = {} if length is None else {"length": length, "fastest": 0.6 / max(length - 1, 1)}
-    return BallSequences(seed=seed, train_size=train, test_size=test, **options)
+    frames = 5 if length is None else length
+    fastest = _WAY / max(frames - 1, 1)
+    return BallSequences(
+        length=frames, fastest=fastest, seed=seed, train_size=train, test_size=test
+    )
 
 
 def _sizes(counts: tuple[int, int], limit: int | None) -> tuple[int, int]:
