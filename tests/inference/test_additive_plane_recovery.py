@@ -6,6 +6,9 @@ block and whose heights make the other, it is 0.48 where balls are independent, 
 depends on the other.
 """
 
+import functools
+import statistics
+
 import pytest
 import torch
 
@@ -21,6 +24,7 @@ PAIRINGS = [[(0, 1), (2, 3)], [(0, 2), (1, 3)], [(0, 3), (1, 2)]]
 SEEDS = range(1, 6)  # with 0 the networks were chosen
 
 
+@functools.cache
 def scores(blocks, decoder, seed):
     """Return the matching score of a single run's own blocks, and of all ways to pair latents."""
     data = MovingBalls(blocks=blocks, radius=0.35, train_size=10_000, test_size=10_000, seed=seed)
@@ -49,7 +53,14 @@ def scores(blocks, decoder, seed):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("blocks", ["independent", "dependent"])
 def test_balls_that_move_in_the_plane_are_told_apart_if_parts_are_added(blocks, seed):
-    """One network may pair its latents as it suits it best; the sum has its own blocks only."""
     score, *_ = scores(blocks, "additive", seed)
-    assert score > 0.9
-    assert score >= max(scores(blocks, "joint", seed)) + 0.15
+    assert score > 0.99
+
+
+@pytest.mark.parametrize("blocks", ["independent", "dependent"])
+def test_one_network_mixes_them_however_its_latents_are_paired(blocks):
+    """It may pair its latents as suits it best; a sum has its own blocks only."""
+    added = [scores(blocks, "additive", seed)[0] for seed in SEEDS]
+    mixed = [max(scores(blocks, "joint", seed)) for seed in SEEDS]
+    assert max(mixed) < min(added)
+    assert statistics.median(mixed) <= statistics.median(added) - 0.15
