@@ -118,7 +118,7 @@ class SparseSharedFeatures(nn.Module):
         num_layers: int = 2
         sparsity: float = 0.2
         sharing: float = 0.1
-        emphasis: float = 40.0
+        emphasis: float = 100.0
         weight_scale: float = 1.0
         label_scale: float = 0.5
         input_scale: float = 0.1
@@ -144,6 +144,8 @@ class SparseSharedFeatures(nn.Module):
     coords: dict[str, list[str]] = {}  # noqa: RUF012 - read only
     # Sites of which some numbers are idle by design: features that no task needs.
     spare = frozenset({"weight", "bias", "spread", "features"})
+    # What is compared with the data where one observed site has to do.
+    checked_site = "labels"
 
     def __init__(self, config: Config) -> None:
         super().__init__()
