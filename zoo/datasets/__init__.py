@@ -2,7 +2,15 @@
 
 from .ball_sequences import BallSequences
 from .balls import MovingBalls
-from .catalogue import SOURCES, load_images, open_balls, open_data, open_orbits, sources
+from .catalogue import (
+    SOURCES,
+    load_images,
+    open_ball_sequences,
+    open_balls,
+    open_data,
+    open_orbits,
+    sources,
+)
 from .celeba import celeba
 from .digits import digits
 from .ellipses import ELLIPSE_FACTORS, render_ellipses
@@ -10,6 +18,8 @@ from .factor_tasks import FactorTasks
 from .folders import images_from
 from .idx import read_idx
 from .images import Images
+from .labelled_points import LabelledPoints, read_table
+from .labelled_tasks import LabelledTasks, open_tasks
 from .mnist import fashion_mnist, mnist
 from .motion import FACTORS, Factor, Motion, Trajectories
 from .orbit_split import OrbitSplit, OrbitTruth, carry
@@ -38,6 +48,8 @@ __all__ = [
     "FirstOf",
     "ImageSequences",
     "Images",
+    "LabelledPoints",
+    "LabelledTasks",
     "Motion",
     "MovingBalls",
     "OrbitSequences",
@@ -65,13 +77,16 @@ __all__ = [
     "mnist",
     "moving_mnist",
     "mpi3d",
+    "open_ball_sequences",
     "open_balls",
     "open_data",
     "open_orbits",
+    "open_tasks",
     "padded_tasks",
     "pairs_of",
     "polygons",
     "read_idx",
+    "read_table",
     "render_accumulated",
     "render_ellipses",
     "render_once",

@@ -16,8 +16,9 @@ __all__ = ["FactorTasks"]
 Supports = Literal["random", "all", "blocks"]
 
 _DIM, _HIDDEN = 32, 64
-_PIXEL_NOISE = 0.02
+_NOISE = 0.02
 _APART = 0.2  # of the two first factors, above which points are held out
+_REFERENCE = 8192  # draws of the factors by which scores are scaled and divided
 _SPLITS = {"train": 0, "validation": 1, "test": 2, "unseen": 3}
 
 
@@ -31,8 +32,8 @@ class FactorTasks:
     before scaling, and of either sign. The first points of a task are one of each class that it
     has, so that a few labels never hold a single class.
 
-    Tasks of the validation and the test split are new, on the same factors; `unseen` has new tasks
-    whose points are all of the combination that is held out.
+    Tasks of the validation and the test split are new, on the same factors. `unseen` has new tasks,
+    the second half of whose points are of the combination that is held out.
 
     Args:
         num_factors: Number of factors; 6 for images.
@@ -55,7 +56,7 @@ class FactorTasks:
         train: Training tasks.
         validation: New tasks.
         test: New tasks.
-        unseen: New tasks on what is held out; None if nothing is.
+        unseen: New tasks with points that are held out; None if none are.
 
     Raises:
         DataError: An option is out of its range, or options do not go together.
@@ -104,6 +105,7 @@ class FactorTasks:
             ELLIPSE_FACTORS if images else tuple(f"factor {k}" for k in range(num_factors))
         )
         self._network = _random_network(num_factors, seed)
+        self._reference = self._seen((_REFERENCE,), Generator().manual_seed(2_000_003 + seed))
         self.train = self._tasks("train", num_tasks, seed, labelled)
         self.validation = self._tasks("validation", test_tasks, seed)
         self.test = self._tasks("test", test_tasks, seed)
@@ -129,34 +131,43 @@ class FactorTasks:
         support = self._support(count, generator)
         weight = support * (0.5 + torch.rand(support.shape, generator=generator))
         weight = weight * (2 * torch.randint(2, support.shape, generator=generator) - 1)
+        weight = weight / (self._reference @ weight.T).std(0)[:, None]
         score = torch.einsum("tpf,tf->tp", factors, weight)
-        scale = score.std(1, keepdim=True)
-        score = score / scale + self.noise * torch.randn(score.shape, generator=generator)
+        score = score + self.noise * torch.randn(score.shape, generator=generator)
         classes = torch.tensor(self.kinds).repeat(-(-count // len(self.kinds)))[:count]
         observed = torch.ones(score.shape, dtype=torch.bool)
         if labelled is not None:
             low, high = labelled
             known = torch.randint(low, high + 1, (count, 1), generator=generator)
             observed = torch.arange(self.points) < known
-        labels = _labels(score, classes)
+        labels = _labels(score, classes, self._reference @ weight.T)
         order = _one_of_each_first(labels, classes)
         labels = labels.gather(1, order) * observed
         factors = factors.gather(1, order.unsqueeze(-1).expand_as(factors))
         inputs = self.render(factors)
-        inputs = inputs + _PIXEL_NOISE * torch.randn(inputs.shape, generator=generator)
+        inputs = inputs + _NOISE * torch.randn(inputs.shape, generator=generator)
+        if self.images:
+            inputs = inputs.clamp(0, 1)
         truth = TaskTruth(
-            factors=factors, support=support, weight=weight / scale, names=self.factor_names
+            factor_value=factors, support=support, weight=weight, factors=self.factor_names
         )
         return TaskSplit(inputs, labels, observed, classes, truth)
 
     def _factors(
         self, split: str, count: int, generator: Generator
     ) -> Float[Tensor, "task point factor"]:
-        shape = (count, self.points, self.num_factors)
-        drawn = self._independent(shape, generator)
-        if not self.held_out:
-            return drawn
-        while bool((wrong := _combined(drawn) != (split == "unseen")).any()):
+        if split != "unseen":
+            return self._seen((count, self.points), generator)
+        seen = self.points - self.points // 2
+        inside = self._seen((count, self.points - seen), generator, inside=True)
+        return torch.cat([self._seen((count, seen), generator), inside], 1)
+
+    def _seen(
+        self, shape: tuple[int, ...], generator: Generator, *, inside: bool = False
+    ) -> Float[Tensor, "*batch factor"]:
+        """Return factors outside of the combination that is held out, or inside of it."""
+        drawn = self._independent((*shape, self.num_factors), generator)
+        while self.held_out and bool((wrong := _combined(drawn) != inside).any()):
             drawn[wrong] = self._independent((int(wrong.sum()), self.num_factors), generator)
         return drawn
 
@@ -186,12 +197,18 @@ class FactorTasks:
 
 
 def _labels(
-    score: Float[Tensor, "task point"], classes: Int[Tensor, " task"]
+    score: Float[Tensor, "task point"],
+    classes: Int[Tensor, " task"],
+    reference: Float[Tensor, "draw task"],
 ) -> Float[Tensor, "task point"]:
-    """Return scores, or which of equally likely intervals they are in, under a normal law."""
-    share = 0.5 * (1 + torch.erf(score / 2**0.5))
-    interval = (share * classes[:, None]).floor().clamp(max=(classes[:, None] - 1).clamp(min=0))
-    return torch.where(classes[:, None] == 0, score, interval)
+    """Return scores, or in which of equally likely intervals they are, by scores to compare."""
+    found = score.clone()
+    for kind in classes[classes > 0].unique().tolist():
+        own = classes == kind
+        shares = torch.arange(1, kind) / kind
+        edges = reference[:, own].quantile(shares, 0).T.contiguous()
+        found[own] = torch.searchsorted(edges, score[own].contiguous()).float()
+    return found
 
 
 def _one_of_each_first(

@@ -149,6 +149,10 @@ class ImageSequences:
             citation=self.citation,
         )
 
+    def constant_truth(self) -> dict[str, Shaped[Tensor, "sequence *_"]]:
+        """Return what is known of whole sequences, by name; empty if nothing is."""
+        return {k: v for k, v in (self._known or {}).items() if k not in self._varying}
+
     @property
     def units(self) -> dict[str, str]:
         """Empty, like `transforms`."""

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import DataError
+from .images import to_float
 
-__all__ = ["TaskSplit", "TaskTruth", "padded_tasks"]
+__all__ = ["PointsOf", "TaskSplit", "TaskTruth", "padded_tasks"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -19,20 +20,22 @@ class TaskTruth:
     """What made the labels of tasks; models and guides never see it.
 
     Attributes:
-        factors: True factors of each point.
+        factor_value: True factors of each point.
         support: Which factors the labels of a task depend on; None where that is not known.
         weight: By how much; zero outside of the support. None where that is not known.
-        names: Names of the factors.
+        factors: Names of the factors.
+        units: Of the factors; they have none.
         dims: Names of the axes of these.
     """
 
-    factors: Float[Tensor, "task point factor"]
+    factor_value: Float[Tensor, "task point factor"]
     support: Bool[Tensor, "task factor"] | None = None
     weight: Float[Tensor, "task factor"] | None = None
-    names: tuple[str, ...] = ()
+    factors: tuple[str, ...] = ()
+    units: Mapping[str, str] = dataclasses.field(default_factory=dict)
     dims: Mapping[str, tuple[str, ...]] = dataclasses.field(
         default_factory=lambda: {
-            "factors": ("task", "point", "factor"),
+            "factor_value": ("task", "point", "factor"),
             "support": ("task", "factor"),
             "weight": ("task", "factor"),
         }
@@ -47,11 +50,29 @@ class TaskTruth:
         return dataclasses.replace(self, **rows)
 
 
+class PointsOf:
+    """Points of tasks that are drawn from common ones, gathered when they are asked for.
+
+    Args:
+        source: All points; uint8 pixels become floats in [0, 1].
+        rows: Which of them each task has; -1 for padding, whose inputs are zero.
+    """
+
+    def __init__(self, source: Shaped[Tensor, "row ..."], rows: Int[Tensor, "task point"]) -> None:
+        self._source, self._rows = source, rows
+
+    def __getitem__(self, tasks: Int[Tensor, " batch"]) -> Float[Tensor, "batch point ..."]:
+        rows = self._rows[tasks]
+        points = to_float(self._source[rows.clamp(min=0)])
+        absent = (rows < 0).reshape(*rows.shape, *[1] * (points.ndim - 2))
+        return points.masked_fill(absent, 0.0)
+
+
 class TaskSplit(Dataset[dict[str, Tensor]]):
     """Some tasks: the tensors `inputs`, `labels`, `observed` and `classes`.
 
     Args:
-        inputs: What points are made of.
+        inputs: What points are made of, all at once or gathered when asked for.
         labels: A number or the index of a class, 0 where there is no label.
         observed: Which points have a label.
         classes: 0 for tasks whose labels are numbers, 2 for yes or no, C for C classes.
@@ -63,19 +84,14 @@ class TaskSplit(Dataset[dict[str, Tensor]]):
 
     def __init__(
         self,
-        inputs: Float[Tensor, "task point ..."],
+        inputs: Float[Tensor, "task point ..."] | PointsOf,
         labels: Float[Tensor, "task point"],
         observed: Bool[Tensor, "task point"],
         classes: Int[Tensor, " task"],
         truth: TaskTruth | None = None,
     ) -> None:
-        self._tensors = {
-            "inputs": inputs,
-            "labels": labels,
-            "observed": observed,
-            "classes": classes,
-        }
-        self.truth = truth
+        self._inputs, self.truth = inputs, truth
+        self._tensors = {"labels": labels, "observed": observed, "classes": classes}
 
     def __len__(self) -> int:
         return len(self._tensors["classes"])
@@ -89,7 +105,8 @@ class TaskSplit(Dataset[dict[str, Tensor]]):
         rows = torch.as_tensor(indices, dtype=torch.long)
         if len(rows) and not bool(((rows >= -len(self)) & (rows < len(self))).all()):
             raise IndexError(f"An index is outside of this split of {len(self)} tasks.")
-        return {name: tensor[rows] for name, tensor in self._tensors.items()}
+        rows = rows % max(len(self), 1)
+        return {"inputs": self._inputs[rows]} | {n: each[rows] for n, each in self._tensors.items()}
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return {name: tensor[0] for name, tensor in self.batch([index]).items()}
@@ -97,7 +114,7 @@ class TaskSplit(Dataset[dict[str, Tensor]]):
     @property
     def observations(self) -> dict[str, Tensor]:
         """All the tensors of this split that a model may see."""
-        return dict(self._tensors)
+        return self.batch(torch.arange(len(self)))
 
     def first(self, count: int) -> "TaskSplit":
         """Return the first of the tasks."""
@@ -113,7 +130,8 @@ class TaskSplit(Dataset[dict[str, Tensor]]):
         if count < 1:
             raise DataError(f"Found count={count}, but a task needs at least 1 label.")
         kept = self._tensors["observed"] & (self._tensors["observed"].cumsum(1) <= count)
-        return TaskSplit(**{**self._tensors, "observed": kept}, truth=self.truth)
+        tensors = {**self._tensors, "observed": kept}
+        return TaskSplit(self._inputs, **tensors, truth=self.truth)
 
 
 def padded_tasks(
