@@ -56,7 +56,7 @@ class SparseSharedFeaturesGuide(nn.Module):
 
         hidden_dim: int = 128
         num_layers: int = 2
-        rounds: int = 12
+        rounds: int = 6
         steps: int = 100
         traced: int = 8
 
