@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from mutoscope.guides import SparseSharedFeaturesGuide
-from mutoscope.inference import fit
-from mutoscope.inference.adaptation import adapt
+from mutoscope.inference import adapt, fit
 from mutoscope.inference.metrics import dci, feature_use, mean_correlation, support_f1
 from mutoscope.zoo import SparseSharedFeatures, simulate
 from mutoscope.zoo.datasets import FactorTasks
