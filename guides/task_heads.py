@@ -38,7 +38,7 @@ __all__ = [
 Fixed = tuple[float, float]
 
 _SMALLEST = 1e-4  # of what a weight's size is taken for, where its price per size is asked for
-_PACE = 10.0  # what all tasks share is learned this much faster than networks
+_PACE = 30.0  # what all tasks share is learned this much faster than networks
 _LEAST = 1e-8
 _WIDTH = 0.2  # of log-widths, at first
 
@@ -120,15 +120,14 @@ class AbstractHeads(nn.Module):
         else:
             unit = vanishing_price(*known, model.label_scale, model.config.num_outputs)
             sparsity, sharing = (each + model.zero for each in fixed)
-        unit = unit[:, None, None]
-        scale = model.weight_scale(classes).detach()
+        unit, usual = unit[:, None, None], model.usual_size(classes)
 
         def price(size: Tensor) -> Tensor:
-            _, slope = entropy_of(model.sizes(size, classes) / scale[..., 0])
-            of_sharing = sharing * len(classes) * slope / scale if shared else model.zero
+            _, slope = entropy_of(model.sizes(size, classes) / usual)
+            of_sharing = sharing * len(classes) * slope / usual.unsqueeze(-1)
             return (unit * (sparsity + of_sharing)).clamp(min=0)
 
-        return price
+        return price if shared else lambda size: unit * sparsity
 
 
 class NormalHeads(AbstractHeads):
@@ -162,8 +161,9 @@ class NormalHeads(AbstractHeads):
 class HorseshoeHeads(AbstractHeads):
     """Normal posteriors under a horseshoe prior, each with a spread of its own.
 
-    The precision 1 / spread^2 is exponential under the posterior, by which the mean of its square
-    root is bounded: see Makalic and Schmidt, "A simple sampler for the horseshoe estimator", 2016.
+    The prior of spread^2 is an inverse gamma of an inverse gamma (Makalic and Schmidt, "A simple
+    sampler for the horseshoe estimator", 2016), so that 1 / spread^2 is exponential in the mean
+    field posterior.
     """
 
     def __init__(self, model: SparseSharedFeatures, rounds: int) -> None:
@@ -329,8 +329,7 @@ def _draw(heads: Heads, used: Bool[Tensor, "task output"]) -> None:
 def _precision(square: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """Return the mean of 1 / spread^2 for weights of that second moment, in units of the width.
 
-    With an auxiliary variable, the prior of spread^2 is an inverse gamma of an inverse gamma; the
-    fixed point of both updates solves a quadratic equation.
+    Updates of both inverse gammas in turn end at the root of a quadratic equation.
     """
     half = (square / 2).clamp(min=_LEAST)
     return (torch.sqrt(1 + 4 / half) - 1) / 2
