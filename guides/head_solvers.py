@@ -55,7 +55,7 @@ def _solved(
 
 def spiky_heads(
     evidence: LabelEvidence,
-    log_odds: Float[Tensor, " feature"],
+    log_odds: Float[Tensor, "task 1 feature"],
     slab_precision: Float[Tensor, "task 1 1"],
     bias_precision: float,
     begin: Heads,
@@ -68,7 +68,7 @@ def spiky_heads(
 
     Args:
         evidence: What labels say.
-        log_odds: Expected log-odds of the prior, of each feature.
+        log_odds: Expected log-odds of the prior, less what being on costs.
         slab_precision: Precision of the prior of weights that are on.
         bias_precision: Precision of the prior of biases.
         begin: Where to begin.

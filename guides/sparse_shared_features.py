@@ -1,10 +1,13 @@
 """Guide of sparse shared features: reads heads off the labelled points of each task."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyro
 import torch
 from jaxtyping import Bool, Float, Int
+from pyro import poutine
 from pyro.distributions import Delta, Normal, TorchDistribution
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -14,12 +17,15 @@ from ..zoo.errors import ConfigError
 from ..zoo.nets.points import PointEncoder
 from ..zoo.sparse_shared_features import TASK, SparseSharedFeatures
 from .label_evidence import Heads
-from .task_heads import LabelledPoints, NormalHeads, heads_for
+from .task_heads import LabelledPoints, NormalHeads, PointHeads, heads_for
 
 __all__ = ["SparseSharedFeaturesGuide"]
 
 _MINIMUM_SCALE = 1e-3
 _MOMENTUM = 0.02
+_SCORE = "log p(labels)"
+_FALL = 0.1  # nats per label
+_LEAST_USE = 0.01
 
 
 class SparseSharedFeaturesGuide(nn.Module):
@@ -114,28 +120,63 @@ class SparseSharedFeaturesGuide(nn.Module):
         observed: Bool[Tensor, "task point"],
         classes: Int[Tensor, " task"],
         *,
-        sparsity: float | None = None,
+        prices: tuple[float, float] | None = None,
     ) -> Heads:
-        """Return Normal posteriors of heads whose prior is Laplace or Normal.
+        """Return posteriors of heads whose prior is Laplace or Normal, as Normals.
 
         Args:
             inputs: What points are made of.
             labels: Their labels.
             observed: Which labels there are.
             classes: Kind of each task.
-            sparsity: Price of weights, as in the model's configuration, for heads as sparse as
-                those of training; None: as training has it now, and none in evaluation mode.
+            prices: Of weights and of sharing among these tasks, as `sparsity` and `sharing` in the
+                model's configuration, for heads as sparse as those of training. None: as training
+                has them now; in evaluation mode none, but where heads are points.
 
         Raises:
             ConfigError: Heads are of another kind.
         """
-        if not isinstance(self.tasks, NormalHeads):
+        if not isinstance(self.tasks, NormalHeads | PointHeads):
             raise ConfigError(
                 f"Found heads={self.model.config.heads!r} of variant="
                 f"{self.model.config.variant!r}, which are no Normals. Draw them by `posterior`."
             )
         points = LabelledPoints(*self.read(inputs, observed), labels, observed, classes)
-        return self.tasks.posterior(points, sparsity)
+        return self.tasks.posterior(points, prices)
+
+    def alarms(
+        self, batch: Mapping[str, Tensor], history: Sequence[Mapping[str, float]]
+    ) -> list[str]:
+        """Return in words whether features have collapsed that tasks need.
+
+        They have if heads read few of them, and labels are predicted worse in the end than they
+        were earlier in training, when nothing had been charged yet.
+
+        Args:
+            batch: Held-out tasks.
+            history: Rows of the history of training, in order.
+        """
+        scores = [row[_SCORE] for row in history if _SCORE in row]
+        if not scores:
+            return []
+        labels = float(batch["observed"].sum(1).float().mean())
+        best, last = max(scores) / labels, scores[-1] / labels
+        used, there = self.features_used(batch), self.model.config.num_features
+        if best - last < _FALL or used == there:
+            return []
+        return [
+            f"Features have collapsed: heads read {used} of {there}, and log p(labels) fell from "
+            f"{best:.2f} to {last:.2f} nats per label in the course of training. Tasks need more: "
+            f"lower `sharing` (now {self.model.config.sharing:g}) or `sparsity` (now "
+            f"{self.model.config.sparsity:g})."
+        ]
+
+    def features_used(self, batch: Mapping[str, Tensor]) -> int:
+        """Return how many features have more than 0.01 of the weights of these tasks."""
+        drawn: Any = poutine.trace(self).get_trace(**batch)
+        size = self.model.sizes(drawn.nodes["weight"]["value"], batch["classes"])
+        share = size / size.sum(-1, keepdim=True).clamp(min=_MINIMUM_SCALE)
+        return int((share.mean(0) > _LEAST_USE).sum())
 
     def forward(
         self,

@@ -1,5 +1,6 @@
 """How heads of tasks are read off their labelled points: one class for each kind of head."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import pyro
@@ -33,6 +34,8 @@ __all__ = [
     "SpikyHeads",
     "heads_for",
 ]
+
+Fixed = tuple[float, float]
 
 _SMALLEST = 1e-4  # of what a weight's size is taken for, where its price per size is asked for
 _PACE = 10.0  # what all tasks share is learned this much faster than networks
@@ -88,7 +91,6 @@ class AbstractHeads(nn.Module):
     def evidence(self, points: LabelledPoints) -> LabelEvidence:
         """Return what labels say of heads."""
         model = self.model
-        priced = self.training and model.priced
         return LabelEvidence(
             points.location,
             points.scale,
@@ -97,22 +99,34 @@ class AbstractHeads(nn.Module):
             points.classes,
             num_outputs=model.config.num_outputs,
             label_scale=model.label_scale,
-            count=model.emphasis if priced else 1 + model.zero,
+            count=model.emphasis if self.training else 1 + model.zero,
         )
 
-    def price(self, points: LabelledPoints, *, shared: bool = True) -> Price:
-        """Return what a unit of each weight costs in training; in evaluation mode, nothing."""
+    def price(self, points: LabelledPoints, fixed: Fixed | None, *, shared: bool) -> Price:
+        """Return what a unit of each weight costs.
+
+        Args:
+            points: What is known of the tasks.
+            fixed: Prices of weights and of sharing, as in the model's configuration; None: as
+                training has them now, and none in evaluation mode.
+            shared: Whether to charge the use of rare features, too.
+        """
         model, classes = self.model, points.classes
-        if not (self.training and model.priced):
+        known = points.location.detach(), points.labels, classes, points.observed
+        if fixed is None and not self.training:
             return lambda size: model.zero
-        features = points.location.detach()
-        unit = model.price(features, points.labels, classes, points.observed)[:, None, None]
+        if fixed is None:
+            unit, (sparsity, sharing) = model.price(*known), (model.sparsity, model.sharing)
+        else:
+            unit = vanishing_price(*known, model.label_scale, model.config.num_outputs)
+            sparsity, sharing = (each + model.zero for each in fixed)
+        unit = unit[:, None, None]
         scale = model.weight_scale(classes).detach()
 
         def price(size: Tensor) -> Tensor:
             _, slope = entropy_of(model.sizes(size, classes) / scale[..., 0])
-            of_sharing = model.sharing * len(classes) * slope / scale if shared else model.zero
-            return (unit * (model.sparsity + of_sharing)).clamp(min=0)
+            of_sharing = sharing * len(classes) * slope / scale if shared else model.zero
+            return (unit * (sparsity + of_sharing)).clamp(min=0)
 
         return price
 
@@ -120,15 +134,14 @@ class AbstractHeads(nn.Module):
 class NormalHeads(AbstractHeads):
     """Normal posteriors under a Laplace or a Normal prior."""
 
-    def posterior(self, points: LabelledPoints, sparsity: float | None = None) -> Heads:
+    def posterior(self, points: LabelledPoints, fixed: Fixed | None = None) -> Heads:
         """Return the posteriors.
 
         Args:
             points: What is known of the tasks.
-            sparsity: Price of weights, as in the model's configuration; None: as training has it
-                now, and none in evaluation mode.
+            fixed: See `price`.
         """
-        price = self.price(points) if sparsity is None else self._fixed(points, sparsity)
+        price = self.price(points, fixed, shared=True)
         scale = self.model.weight_scale(points.classes)
         laplace = self.model.config.heads == "laplace"
 
@@ -138,12 +151,6 @@ class NormalHeads(AbstractHeads):
             return prior + price(size) / size
 
         return _posterior(self, points, precision)
-
-    def _fixed(self, points: LabelledPoints, sparsity: float) -> Price:
-        known = points.labels, points.classes, points.observed
-        scale, outputs = self.model.label_scale, self.model.config.num_outputs
-        unit = vanishing_price(points.location, *known, scale, outputs)[:, None, None]
-        return lambda size: sparsity * unit
 
     def draw(self, points: LabelledPoints) -> None:
         """Draw weights and biases of an output together."""
@@ -182,7 +189,13 @@ class HorseshoeHeads(AbstractHeads):
         used = self.used(points)
         with torch.no_grad():
             narrow = self._narrowness(points)
-            heads = _posterior(self, points, lambda second: narrow * _precision(second * narrow))
+            price = self.price(points, None, shared=False)
+
+            def precision(second: Tensor) -> Tensor:
+                size = second.sqrt().clamp(min=_SMALLEST)
+                return narrow * _precision(second * narrow) + price(size) / size
+
+            heads = _posterior(self, points, precision)
             rate = 1 / _precision(heads.second[..., :-1] * narrow)
         power = PowerTransform(-0.5 + self.model.zero)
         spread = TransformedDistribution(Exponential(rate), [power])
@@ -214,6 +227,7 @@ class SpikyHeads(AbstractHeads):
             odds = torch.digamma(law.concentration1) - torch.digamma(law.concentration0)
             evidence = self.evidence(points)
             begin = _posterior(self, points, lambda s: 1 / (scale * s.sqrt().clamp(min=_SMALLEST)))
+            odds = odds - scale * self.price(points, None, shared=False)(scale)
             gate, heads = spiky_heads(
                 evidence, odds, 1 / scale.square(), BIAS_SCALE**-2, begin, self.rounds
             )
@@ -238,14 +252,18 @@ class PointHeads(AbstractHeads):
         super().__init__(model, steps)
         self.traced = traced
 
-    def draw(self, points: LabelledPoints) -> None:
-        """Draw nothing: weights and biases are points."""
+    def posterior(self, points: LabelledPoints, fixed: Fixed | None = None) -> Heads:
+        """Return heads without any width; see `NormalHeads.posterior`.
+
+        In evaluation mode weights have the price of the configuration, as in training.
+        """
         model, classes = self.model, points.classes
-        bilevel = model.config.variant == "bilevel" and self.training
+        if fixed is None and not self.training:
+            fixed = model.config.sparsity, 0.0  # a single task shares nothing
         counted = points.observed
-        if bilevel:
+        if model.config.variant == "bilevel" and self.training:
             counted = counted & ~model.counted(counted)
-        seen = LabelledPoints(points.location, points.scale, points.labels, counted, classes)
+        seen = dataclasses.replace(points, observed=counted)
         proximal = ProximalHeads(
             points.location,
             points.labels,
@@ -259,14 +277,22 @@ class PointHeads(AbstractHeads):
         laplace = model.config.heads == "laplace"
         prior = 1 / scale if laplace else 0 * scale
         ridge = 0 * scale if laplace else 1 / scale.square()
-        prices = [self._charged(seen, prior, shared=shared) for shared in (False, True)]
+        prices = [self._charged(seen, fixed, prior, shared=shared) for shared in (False, True)]
         weight, bias = proximal.solve(prices, ridge, self.rounds, self.traced)
-        pyro.sample("weight", Delta(weight, event_dim=2))
-        pyro.sample("bias", Delta(bias, event_dim=1))
+        mean = torch.cat([weight, bias.unsqueeze(-1)], -1)
+        return Heads(mean, torch.zeros_like(mean).unsqueeze(-1).expand(*mean.shape, mean.shape[-1]))
 
-    def _charged(self, points: LabelledPoints, prior: Tensor, *, shared: bool) -> Price:
+    def draw(self, points: LabelledPoints) -> None:
+        """Draw nothing: weights and biases are points."""
+        mean = self.posterior(points).mean
+        pyro.sample("weight", Delta(mean[..., :-1], event_dim=2))
+        pyro.sample("bias", Delta(mean[..., -1], event_dim=1))
+
+    def _charged(
+        self, points: LabelledPoints, fixed: Fixed | None, prior: Tensor, *, shared: bool
+    ) -> Price:
         """Return what a unit of each weight costs, by the prior and in training."""
-        price = self.price(points, shared=shared)
+        price = self.price(points, fixed, shared=shared)
         return lambda size: prior + price(size)
 
 

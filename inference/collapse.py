@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from .coordinates import as_rows, from_rows
 from .metrics.particles import check_batch, evaluation, particle_chunks
 from .sampler import Draws, Sampler
 
-__all__ = ["Collapse", "collapsed_latents"]
+__all__ = ["Collapse", "collapsed_latents", "declared_alarms"]
 
 _DRAWS = 128
 _LEAST = 0.01
@@ -61,7 +61,8 @@ def collapsed_latents(
     A number has collapsed if less than 0.01 of its variance is between the means of its posteriors
     (Burda et al. 2016, section 5, with the variance as the unit). A guide that gives points has no
     variance within: there it has collapsed if the log-density of a datum changes by less than 0.01
-    nats, on average, with the value of another datum in its place.
+    nats, on average, with the value of another datum in its place. Sites that `model.spare` names
+    may have idle numbers, and only collapse as a whole.
 
     Args:
         model: A Pyro model.
@@ -88,9 +89,24 @@ def collapsed_latents(
             if worth is None:
                 worth = _change_by_exchange(sampler, batch, drawn, name)
             collapsed = (worth < _LEAST).cpu().numpy()
-            if collapsed.any():
+            spare = name in getattr(model, "spare", ()) and not collapsed.all()
+            if collapsed.any() and not spare:
                 found.append(Collapse(name, _places(model, sampler, name, collapsed), point))
     return tuple(found)
+
+
+def declared_alarms(
+    guide: nn.Module, data: Mapping[str, Tensor], history: Sequence[Mapping[str, float]]
+) -> tuple[str, ...]:
+    """Return what a guide itself finds wrong: the sentences of its `alarms`, if it has such.
+
+    Args:
+        guide: A guide; it may have a method `alarms(batch, history)`.
+        data: Held-out tensors by name.
+        history: Rows of the history of training, in order.
+    """
+    declared: Any = getattr(guide, "alarms", None)
+    return () if declared is None else tuple(declared(data, history))
 
 
 def _share_between(

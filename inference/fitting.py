@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from ..zoo.errors import ConfigError, DataError, MutoscopeError
 from .batches import Split, Tensors, as_split, count_of, held_in_memory, like, splits_of
 from .checkpoint import drop_checkpoint
-from .collapse import collapsed_latents
+from .collapse import collapsed_latents, declared_alarms
 from .description import describe
 from .loggers import Logger, as_loggers, open_loggers
+from .metrics.particles import evaluation
 from .options import FitOptions
 from .processes import on_the_first
 from .progress import announce
@@ -55,6 +56,7 @@ def fit(
     model declares `windows`, early training looks at random stretches of each sequence. Schedules
     that model and guide declare (`schedules`, buffers by name) and those of the model's
     `kl_schedule`, a weight for the KL of each site, are driven over the course of training.
+    Afterwards, `guide.alarms(batch, history)`, if there is one, says what it finds wrong.
 
     With `out`, the state of training is saved as it goes. After SIGINT, SIGTERM or a crash,
     `resume` goes on from there and ends with the same weights, bit for bit on the same machine, as
@@ -191,7 +193,7 @@ class _Task:
             record = self._train(fabric, train, held_out, begin)
         for module in (self.model, self.guide):
             module.eval()
-        alarms = self._alarms(held_out, trainable[0])
+        alarms = self._alarms(held_out, trainable[0], record.history)
         announce(alarms, enabled=self.progress and fabric.is_global_zero)
         settings = self.settings | {"restart scores": record.scores, "alarms": alarms}
         run = Run(self.model, self.guide, record.history, settings)
@@ -199,13 +201,17 @@ class _Task:
             on_the_first(fabric, lambda: self._finish(run))
         return run
 
-    def _alarms(self, held_out: Split | None, like_parameter: Tensor) -> list[str]:
-        """Return in words which latents have collapsed, seen on held-out data."""
+    def _alarms(
+        self, held_out: Split | None, like_parameter: Tensor, history: list[dict[str, float]]
+    ) -> list[str]:
+        """Return in words what has collapsed, seen on held-out data: latents, and what else."""
         if held_out is None or self.options.estimator != "lean":
             return []
         some = like(held_out.batch(_first(_LOOKED_AT, held_out)), like_parameter)
         try:
-            return [str(each) for each in collapsed_latents(self.model, self.guide, some)]
+            found = [str(each) for each in collapsed_latents(self.model, self.guide, some)]
+            with evaluation(self.model, self.guide, seed=0):
+                return [*found, *declared_alarms(self.guide, some, history)]
         except (MutoscopeError, TypeError, ValueError, RuntimeError):
             return []  # what can be trained but not looked at: training is not lost for that
 

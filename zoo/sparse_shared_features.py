@@ -34,7 +34,6 @@ _COUNTS = ("num_features", "num_outputs", "points", "hidden_dim", "num_layers")
 BIAS_SCALE = 3.0
 _PACE = 10.0  # scales are learned this much faster than networks
 _RELEASE = (0.75, 0.85)  # of training: when the regularisers let go
-_OF_HEADS = {"inclusion", "width", "spread", "weight", "bias"}
 _RARELY = 0.3  # below 1: a feature that is off for all tasks is cheap
 _LEAST = 1e-6
 
@@ -66,7 +65,7 @@ class SparseSharedFeatures(nn.Module):
     in units of the least price at which all weights of a task vanish. They set in one after the
     other, once features have formed, and labels count `emphasis` times. In the end all that lets
     go, and the ELBO alone is left: then posteriors of heads are as wide as they should be. With
-    `heads="spike_and_slab"` or "horseshoe" there is no such price; sharing is a prior:
+    `heads="spike_and_slab"`, where the price is of being on, or "horseshoe", sharing is a prior:
 
         inclusion[m]    ~ Beta(0.3, 1)                          for each feature
         weight[c, m]    ~ 0, or with probability inclusion[m] Normal(0, weight_scale)
@@ -141,6 +140,8 @@ class SparseSharedFeatures(nn.Module):
                 self.require(getattr(self, name) > 0, name, "positive")
 
     coords: dict[str, list[str]] = {}  # noqa: RUF012 - read only
+    # Sites of which some numbers are idle by design: features that no task needs.
+    spare = frozenset({"weight", "bias", "spread", "features"})
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -185,32 +186,28 @@ class SparseSharedFeatures(nn.Module):
 
     @property
     def schedules(self) -> dict[str, Schedule]:
-        """What training pays for: the fit first, then sparse heads, then sharing; in the end none.
+        """What training pays for: the fit first, then sparse heads, then sharing.
 
-        The last part is the ELBO alone.
+        In the end the ELBO alone, but where heads are points, whose width does not matter.
         """
         since, until = _RELEASE
+        last = 0.0 if self.decoder is not None else 1.0
         return {
             "sparsity": Schedule(0.0, self.config.sparsity, since=0.1, until=0.3),
             "sharing": Schedule(0.0, self.config.sharing, since=0.3, until=0.5),
-            "release": Schedule(1.0, 0.0, since=since, until=until),
+            "release": Schedule(1.0, last, since=since, until=until),
         }
 
     @property
     def kl_schedule(self) -> dict[str, Schedule]:
-        """Features are free at first; priors of heads weigh as labels do, where they are sparse."""
+        """Features cost little at first, while it is open which there will be."""
         if self.decoder is None:
             return {}
-        found = {"features": Schedule(0.1, 1.0, until=0.3)}
-        if self.priced:
-            return found
-        since, until = _RELEASE
-        heads = Schedule(self.config.emphasis, 1.0, since=since, until=until)
-        return found | {name: heads for name in self.dims if name in _OF_HEADS}
+        return {"features": Schedule(0.1, 1.0, until=0.3)}
 
     @property
-    def priced(self) -> bool:
-        """Whether training charges weights, whose prior would hardly make heads sparse."""
+    def shares_by_price(self) -> bool:
+        """Whether sharing is a price; with other heads it is a prior."""
         return self.config.heads in ("laplace", "normal")
 
     @property
@@ -371,13 +368,17 @@ class SparseSharedFeatures(nn.Module):
     def _charge(self, law: MixedLabels, labels: Tensor, features: Tensor, weight: Tensor) -> None:
         """Charge training for what is no part of the ELBO."""
         penalise("emphasis", (1 - self.emphasis) * law.log_prob(labels))
-        if not self.priced or self.config.variant == "bilevel":
+        if self.config.variant == "bilevel":
             return
+        scale = self.weight_scale(law.classes).detach()
         size = self.sizes(weight, law.classes)
         price = self.price(features.detach(), labels, law.classes, law.observed)
+        if self.config.heads == "spike_and_slab":
+            size = self.sizes((weight != 0) * scale, law.classes)
         penalise("sparsity", self.sparsity * price * size.sum(-1))
-        entropy, _ = entropy_of(size / self.weight_scale(law.classes)[..., 0].detach())
-        penalise("sharing", self.sharing * price * entropy)
+        if self.shares_by_price:
+            entropy, _ = entropy_of(size / scale[..., 0])
+            penalise("sharing", self.sharing * price * entropy)
 
     def sizes(
         self, weight: Float[Tensor, "*batch task output feature"], classes: Int[Tensor, " task"]

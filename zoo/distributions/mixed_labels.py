@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 from torch.distributions.constraints import Constraint
-from torch.nn.functional import softplus
+from torch.nn.functional import pad, softplus
 
 from .shapes import Shape
 
@@ -81,12 +81,10 @@ class MixedLabels(TorchDistribution):
     @property
     def probs(self) -> Float[Tensor, "*batch point class"]:
         """Probability of each class; of numbers, nothing."""
-        yes = torch.sigmoid(self.outputs[..., 0])
-        padding = [yes.new_zeros(*yes.shape, max(0, self.outputs.shape[-1] - 2))]
-        two = torch.cat([(1 - yes).unsqueeze(-1), yes.unsqueeze(-1), *padding], -1)
-        several = self.log_probs.exp()
-        if two.shape[-1] > several.shape[-1]:
-            return two
+        yes, several = torch.sigmoid(self.outputs[..., 0]), self.log_probs.exp()
+        two = torch.stack([1 - yes, yes], -1)
+        missing = two.shape[-1] - several.shape[-1]
+        two, several = pad(two, (0, max(0, -missing))), pad(several, (0, max(0, missing)))
         return self._by_kind(torch.full_like(two, torch.nan), two, several, axes=2)
 
     @property
