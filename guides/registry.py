@@ -215,13 +215,24 @@ ENTRIES = (
         AdditiveDecoderGuide,
         "additive decoders",
         defaults={"data": "balls", "batch_size": 128, "learning_rate": 1e-3, "restarts": 6},
-        citations=(Citation("lachapelle2023additive"),),
+        citations=(
+            Citation("lachapelle2023additive"),
+            Citation("watters2019spatial", lambda model, guide: model.network == "broadcast"),
+            Citation("finn2016deep", lambda model, guide: guide.network == "places"),
+        ),
     ),
     Entry(
         "additive-motion",
         AdditiveMotion,
         AdditiveMotionGuide,
         "additive decoders of sequences, each part at its own speed",
+        defaults={
+            "data": "ball_sequences",
+            "max_steps": 1000,
+            "batch_size": 32,
+            "learning_rate": 1e-3,
+            "restarts": 3,
+        },
         citations=(Citation("lachapelle2023additive"), Citation("johnson2016composing")),
     ),
     Entry(

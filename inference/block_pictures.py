@@ -48,7 +48,8 @@ def draw_block_pictures(
         folder: Where the files go.
         seed: Of the guide's draws.
     """
-    if (probability := _probabilities(idata)) is not None:
+    probability = _probabilities(idata)
+    if probability is not None:
         from .plots import plot_presence
 
         shown = range(min(len(probability), _IMAGES - 2))
@@ -59,7 +60,7 @@ def draw_block_pictures(
     if block_site(run.model, drawn) is None:
         return
     if isinstance(run.model, HasParts):
-        _save(_parts(run, images, seed), folder / "parts.png")
+        _save(_parts(run, images, probability is not None, seed), folder / "parts.png")
     _save(_traversals(run, images, seed), folder / "blocks.png")
     matching, inferred, true = matching_of(idata), blocks_of(idata), true_blocks(idata)
     if matching is None or inferred is None or true is None:
@@ -83,14 +84,19 @@ def _probabilities(idata: arviz.InferenceData) -> np.ndarray | None:
     return None
 
 
-def _parts(run: Run, images: Tensor, seed: int) -> Figure:
+def _parts(run: Run, images: Tensor, spikes: bool, seed: int) -> Figure:
     from .plots import plot_parts
 
     parts = block_images(run.model, run.guide, images, seed=seed)
     made = predict_mean(run.model, run.guide, {"images": images}, seed=seed)
-    shown = slice(None, min(_IMAGES, len(images)))
-    centred = parts - parts.mean((0, 1))  # before images are left out
-    return plot_parts(images[shown, 0], made[shown, 0].clamp(0, 1), centred[shown, 0])
+    some = slice(None, min(_IMAGES, len(images)))
+    constants = parts.mean((0, 1))
+    return plot_parts(
+        images[some, 0],
+        made[some, 0].clamp(0, 1),
+        parts[some, 0],
+        constants=torch.zeros_like(constants) if spikes else constants,
+    )
 
 
 def _traversals(run: Run, images: Tensor, seed: int) -> Figure:

@@ -5,7 +5,8 @@ Works for any model with a latent site that has an axis `block` and, last, an ax
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -36,8 +37,8 @@ __all__ = [
 class HasParts(Protocol):
     """A model whose mean image is a sum, see `AdditiveDecoder`."""
 
-    def parts(self, latent: Tensor) -> Tensor:
-        """Return what each block adds, from (…, block, latent)."""
+    def parts(self, latent: Tensor, **others: Tensor) -> Tensor:
+        """Return what each block adds, from (…, block, latent) and latents that it names."""
 
 
 def block_site(model: nn.Module, drawn: Collection[str]) -> str | None:
@@ -58,10 +59,11 @@ def block_images(
     *,
     seed: int = 0,
 ) -> Float[Tensor, "sequence frame block channel height width"]:
-    """Return what each block adds to the mean image of each frame.
+    """Return what each block adds to the mean image of each frame; absent ones add nothing.
 
     Args:
-        model: A Pyro model of image sequences with blocks of latents and `parts`.
+        model: A Pyro model of image sequences with blocks of latents and `parts`. Further latents,
+            such as which blocks are present, count if that takes them by their names.
         guide: Its guide.
         images: Sequences.
         seed: Of the guide's draw.
@@ -77,7 +79,7 @@ def block_images(
     with evaluation(model, guide, seed=seed):
         batch = check_batch({"images": images}, model)
         values = drawn_latents(model, guide, batch)
-        return model.parts(values[_checked_site(model, values)])
+        return model.parts(values[_checked_site(model, values)], **_named(model.parts, values))
 
 
 def traverse_blocks(
@@ -166,6 +168,11 @@ def matching_of(idata: arviz.InferenceData) -> BlockMatching | None:
         return None
     single = inferred.shape[2] == true.shape[2] == 1
     return match_blocks(inferred, true, by="rank" if single else "tree")
+
+
+def _named(function: Callable[..., Tensor], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    names = inspect.signature(function).parameters
+    return {name: value for name, value in values.items() if name in names}
 
 
 def _checked_site(model: nn.Module, drawn: Collection[str]) -> str:

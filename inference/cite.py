@@ -40,6 +40,7 @@ DATA = {
     "two_dsprites": ("matthey2017dsprites",),
     "polygons": ("bouchacourt2021addressing",),
     "balls": ("lachapelle2023additive",),
+    "ball_sequences": ("lachapelle2023additive",),
 }
 
 

@@ -8,8 +8,8 @@ from ..zoo.errors import DataError
 
 __all__ = ["DataOptions"]
 
-_OF_BALLS = ("support", "blocks", "occlusion")
-_OF_MOTION = ("transforms", "length", "steps", "sequences_per_image", "signed")
+_OF_BALLS = ("support", "blocks", "balls", "occlusion")
+_OF_MOTION = ("transforms", "steps", "sequences_per_image", "signed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,11 @@ class DataOptions(AbstractConfig):
             to 100.
         signed: Whether motion goes both ways.
         support: Where the heights of balls lie, which stand side by side: square, l_shape, u_shape
-            or disconnected; with `data=balls` only, as the next two. None takes the L.
-        blocks: What moves in pictures of balls: their height, or both coordinates, independent or
-            dependent. None takes the height.
+            or disconnected; with `data=balls` only, as the next three. None takes the L.
+        blocks: What moves in pictures of balls: their height, or both coordinates, independent,
+            dependent, or so beyond a curve (curved). None takes the height.
+        balls: Least and largest number of balls in a picture, separated by a comma, such as 1,2.
+            None takes two.
         occlusion: Whether the second ball hides the first, so that pictures are no sums.
         limit: Use at most this many images.
     """
@@ -52,6 +54,7 @@ class DataOptions(AbstractConfig):
     signed: bool = False
     support: str | None = None
     blocks: str | None = None
+    balls: str | None = None
     occlusion: bool = False
     limit: int | None = None
 
@@ -62,6 +65,9 @@ class DataOptions(AbstractConfig):
         self.require(whole, "steps", "whole numbers separated by commas, or None")
         self.require(self.steps is not None or not self.labelled, "labelled", "False without steps")
         self.require(0 < self.stay <= 1, "stay", "above 0 and at most 1")
+        numbers = ["2", "2"] if self.balls is None else self.balls.split(",")
+        pair = len(numbers) == 2 and all(word.strip().isdecimal() for word in numbers)
+        self.require(pair, "balls", "two whole numbers separated by a comma, or None")
         if self.data != "balls":
             for name in _OF_BALLS:
                 self.require(not getattr(self, name), name, "left out unless data=balls")
@@ -79,7 +85,7 @@ class DataOptions(AbstractConfig):
         """
         if stills:
             return self._open_stills(seed)
-        if self.data == "balls":
+        if self.data in ("balls", "ball_sequences"):
             return self._open_balls(seed)
         from ..zoo.datasets import open_data, open_orbits
 
@@ -113,12 +119,18 @@ class DataOptions(AbstractConfig):
         )
 
     def _open_balls(self, seed: int) -> Any:  # noqa: ANN401 - a data set of pictures of balls
-        from ..zoo.datasets import open_balls
+        from ..zoo.datasets import open_ball_sequences, open_balls
 
-        if any(getattr(self, name) for name in _OF_MOTION):
-            raise DataError(f"balls do not move. Leave out {', '.join(_OF_MOTION)}.")
+        still = self.data == "balls"
+        refused = [*_OF_MOTION, *["length"] * still]
+        if any(getattr(self, name) for name in refused):
+            raise DataError(f"Nothing else moves {self.data}. Leave out {', '.join(refused)}.")
+        if not still:
+            return open_ball_sequences(length=self.length, limit=self.limit, seed=seed)
         asked: dict[str, Any] = {name: getattr(self, name) or None for name in _OF_BALLS}
         asked = {name: value for name, value in asked.items() if value is not None}
+        if self.balls is not None:
+            asked["balls"] = tuple(int(word) for word in self.balls.split(","))
         return open_balls(seed=seed, limit=self.limit, **asked)
 
     def _open_stills(self, seed: int) -> Any:  # noqa: ANN401 - a data set of still images

@@ -171,7 +171,9 @@ class AdditiveDecoder(nn.Module):
             flow: TorchDistribution = TransformedDistribution(base, [self.flow, shaped])
             return flow.to_event(1)
         prior: TorchDistribution = Normal(self.zero, 1 + self.zero).expand([frames, *blocks])
-        return prior.to_event(3) if self.config.prior == "normal" else prior.to_event(3).mask(False)
+        if self.config.prior == "normal":
+            return prior.to_event(3)
+        return prior.to_event(3).mask(self.zero > 0)  # False would count a zero of single precision
 
     def parts(
         self,

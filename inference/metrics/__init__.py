@@ -18,6 +18,7 @@ from .parts import match_parts
 from .principal import PrincipalComponents, decibels
 from .recovery import MeanCorrelation, explained_variance, mean_correlation
 from .robustness import Robustness, interventional_robustness
+from .segmentation import foreground_agreement, owners_of_pixels
 from .separability import Separability, separability
 from .supports import FeatureUse, feature_use, support_f1
 
@@ -54,6 +55,7 @@ __all__ = [
     "explained_variance",
     "feature_use",
     "field_usage",
+    "foreground_agreement",
     "group_latents",
     "importance_log_weights",
     "importance_scores",
@@ -64,6 +66,7 @@ __all__ = [
     "match_parts",
     "mean_correlation",
     "mutual_information",
+    "owners_of_pixels",
     "separability",
     "shared_information",
     "sparse_mean",

@@ -14,6 +14,7 @@ from .style import new_figure, styled
 __all__ = ["plot_parts"]
 
 _AXES = ("image", "channel", "height", "width")
+_CONSTANTS = ("block", *_AXES[1:])
 _INCHES = 0.62  # of an image's longer side
 
 
@@ -23,17 +24,20 @@ def plot_parts(
     reconstructed: Shaped[Array, "..."],
     parts: Shaped[Array, "..."],
     *,
+    constants: Shaped[Array, "..."] | None = None,
     names: Sequence[str] | None = None,
 ) -> Figure:
     """Draw images, their reconstructions, and below what each block adds, grey being nothing.
 
-    Parts of a sum are known up to constants that cancel, so each is shown less its mean over the
-    images, on one scale for all.
+    Parts of a sum are known up to constants that cancel, so each is shown less one of its own, on
+    one scale for all.
 
     Args:
         images: What was seen, (image, channel, height, width) in [0, 1]; 1 or 3 channels.
         reconstructed: What the model makes of them.
         parts: What each block adds, (image, block, channel, height, width).
+        constants: What is taken off each, (block, channel, height, width): zeros for blocks that
+            may be absent, whose parts are known. None takes their means over the images.
         names: Names of the blocks; numbered when None.
 
     Raises:
@@ -41,15 +45,17 @@ def plot_parts(
     """
     seen, made = checked(images, "images", _AXES), checked(reconstructed, "reconstructed", _AXES)
     added = checked(parts, "parts", (_AXES[0], "block", *_AXES[1:]))
+    less = added.mean(0) if constants is None else checked(constants, "constants", _CONSTANTS)
     names = [f"block {k}" for k in range(added.shape[1])] if names is None else list(names)
     fits = seen.shape == made.shape == (len(added), *added.shape[2:])
+    fits = fits and less.shape == added.shape[1:]
     if not fits or seen.shape[1] not in (1, 3) or len(names) != added.shape[1]:
         raise DataError(
-            f"Found images {seen.shape}, reconstructed {made.shape}, parts {added.shape} and "
-            f"{len(names)} names; expected the same images with 1 or 3 channels, and a name for "
-            "each block."
+            f"Found images {seen.shape}, reconstructed {made.shape}, parts {added.shape}, "
+            f"constants {less.shape} and {len(names)} names; expected the same images with 1 or 3 "
+            "channels, and a constant and a name for each block."
         )
-    added = added - added.mean(0)
+    added = added - less
     added = 0.5 + 0.5 * added / max(float(np.abs(added).max()), np.finfo(float).tiny)
     rows = np.stack([seen, made, *added.swapaxes(0, 1)])
     unit = _INCHES / max(seen.shape[2:])
@@ -59,5 +65,5 @@ def plot_parts(
     axes = figure.subplots()
     draw_strips(axes, rows, ["seen", "reconstructed", *names])
     axes.set_xlabel("image")
-    figure.suptitle("What each block adds (less its mean)")
+    figure.suptitle(f"What each block adds{' (less a constant)' if less.any() else ''}")
     return figure

@@ -13,7 +13,6 @@ from mutoscope.zoo import SparseSharedFeatures
 from mutoscope.zoo.errors import ConfigError, DataError
 
 
-
 @pytest.fixture(scope="module")
 def run():
     torch.manual_seed(0)

@@ -11,7 +11,8 @@ import torch
 
 from mutoscope.guides import AdditiveDecoderGuide
 from mutoscope.inference import fit
-from mutoscope.inference.metrics import match_blocks
+from mutoscope.inference.blocks import block_images
+from mutoscope.inference.metrics import match_blocks, match_parts
 from mutoscope.inference.recombination import recombine
 from mutoscope.zoo import AdditiveDecoder
 from mutoscope.zoo.datasets import MovingBalls
@@ -79,6 +80,16 @@ def test_balls_are_recombined_as_they_were_never_seen_if_parts_are_added(seed):
     assert corner < 0.01
     _, _, joint = measured("l_shape", seed, decoder="joint", restarts=6)
     assert joint >= 10 * corner
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_block_draws_one_ball_and_nothing_else(seed):
+    data, run = trained("l_shape", seed, restarts=6)
+    parts = block_images(run.model, run.guide, data.test.observations["images"])[:, 0]
+    matching = match_parts(parts, data.test.parts(torch.arange(len(data.test)))[:, 0])
+    explained = matching.scores[range(2), matching.block_of_truth]
+    print(f"l_shape {seed}: share of each ball's variance {explained}")
+    assert explained.min() > 0.99
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -6,7 +6,9 @@ import torch
 
 from mutoscope.guides import AdditiveDecoderGuide, VariationalAutoencoderGuide
 from mutoscope.inference.blocks import block_images, matching_of, traverse_blocks, true_blocks
+from mutoscope.inference.conditioned import drawn_latents, observed_mean
 from mutoscope.inference.labelled import to_arviz
+from mutoscope.inference.metrics.particles import evaluation
 from mutoscope.zoo import AdditiveDecoder, VariationalAutoencoder
 from mutoscope.zoo.errors import ConfigError
 
@@ -36,6 +38,26 @@ def test_parts_and_background_add_up_to_the_mean_image(pair, images):
     with torch.no_grad():
         mean = model.mean_image(guide.latent_posterior(images).mean)
     torch.testing.assert_close(model.background + parts.sum(2), mean)
+
+
+def test_absent_blocks_add_nothing(images):
+    torch.manual_seed(0)
+    sizes = {"image_shape": SHAPE, "num_blocks": 3, "decoder_hidden_dim": 8, "image_scale": 4.0}
+    for decoder in ("additive", "masked"):
+        model = AdditiveDecoder(AdditiveDecoder.Config(presence=0.5, decoder=decoder, **sizes))
+        guide = AdditiveDecoderGuide(model)
+        parts = block_images(model, guide, images)
+        drawn = predictive(model, guide, images)
+        assert 0 < float(drawn["presence"].mean()) < 1
+        assert torch.equal(parts.flatten(3).abs().amax(-1) > 0, drawn["presence"] > 0)
+        mean = observed_mean(model, drawn, {"images": images}).detach()
+        torch.testing.assert_close(model.background.detach() + parts.sum(2), mean)
+
+
+def predictive(model, guide, images):
+    """Return what the guide draws with the seed that `block_images` uses."""
+    with evaluation(model, guide, seed=0):
+        return drawn_latents(model, guide, {"images": images})
 
 
 def test_a_traversal_moves_one_latent_and_leaves_all_else(pair, images):

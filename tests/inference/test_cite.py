@@ -124,6 +124,18 @@ def test_a_run_cites_what_its_model_and_guide_used(options, expected):
 
 
 @pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, set()),
+        ({"model": {"network": "broadcast"}}, {"watters2019spatial"}),
+        ({"guide": {"network": "places"}}, {"finn2016deep"}),
+    ],
+)
+def test_a_run_cites_the_networks_that_it_used(options, expected):
+    assert works(run_of("additive", **options)) == {"lachapelle2023additive"} | expected
+
+
+@pytest.mark.parametrize(
     ("settings", "expected"),
     [
         ({}, set()),

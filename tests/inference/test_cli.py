@@ -169,6 +169,32 @@ def test_parts_that_move_need_no_pictures_of_blocks(tmp_path):
     assert pictures == {"training.png", "frames.png"}
 
 
+def test_numbers_of_balls_are_inferred(tmp_path):
+    out = tmp_path / "run"
+    words = ["--balls", "1,2", "--model.num_blocks", "3", "--model.presence", "0.2"]
+    assert main(["fit", "additive", "--out", str(out), *GROUP, *words]) == 0
+    pictures = {path.name for path in (out / "figures").iterdir()}
+    assert {"presence.png", "parts.png"} <= pictures
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--balls", "2"], "two whole numbers"),
+        (["--balls", "1,3"], "from 0 to 2"),
+        (["--data", "digits", "--balls", "1,2"], "left out unless data=balls"),
+        (["--length", "3"], "Nothing else moves balls"),
+        (["--data", "ball_sequences", "--transforms", "hue"], "Nothing else moves ball_sequences"),
+        (["--data", "ball_sequences", "--length", "1"], "length=1"),
+    ],
+)
+def test_balls_that_cannot_be_are_one_line(words, said, tmp_path, capsys):
+    assert main(["fit", "additive", "--out", str(tmp_path / "run"), *words]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
 def test_fit_of_a_circle_infers_angles(tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["fit", "continuous-operator", "--out", str(out), *GROUP]) == 0

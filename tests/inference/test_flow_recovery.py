@@ -17,12 +17,13 @@ from mutoscope.zoo.datasets.stills import open_stills
 pytestmark = pytest.mark.slow
 
 
-def trained(data, *, seed=0, steps=1500, **options):
+def trained(data, *, seed=0, steps=1500, batch_size=256, gradient_norm=100.0, **options):
     """Return a flow that was trained on tensors `x`, or on a data set of them."""
     torch.manual_seed(seed)
     model = EntropyOrderedFlow(EntropyOrderedFlow.Config(**options))
     guide = EntropyOrderedFlowGuide(model)
-    fit(model, guide, data, max_steps=steps, batch_size=256, seed=seed, progress=False)
+    how = {"max_steps": steps, "batch_size": batch_size, "gradient_norm": gradient_norm}
+    fit(model, guide, data, seed=seed, progress=False, **how)
     return model
 
 
@@ -84,16 +85,19 @@ def entropies_of_arcs():
     return torch.cat([along, constant + (THICK * RADII).log()])
 
 
-def test_bent_normals_are_straightened():
-    (train, _), (test, true) = arcs(100_000, 1), arcs(4000, 2)
-    options = {"noise": 0.0, "couplings": 10, "location": 0.0, "scale": 0.15}
-    model = trained({"x": train}, steps=4500, image_shape=(20,), **options).requires_grad_(False)
+@pytest.mark.parametrize("seed", range(3))
+def test_bent_normals_are_straightened(seed):
+    """With a fifth of the data the likelihood of others is lower, by 0.01 nats a feature."""
+    (train, _), (test, true) = arcs(500_000, 1), arcs(4000, 2)
+    options = {"noise": 0.0, "couplings": 10, "location": 0.0, "scale": 0.15, "image_shape": (20,)}
+    how = {"steps": 5000, "batch_size": 512, "gradient_norm": 5.0, "seed": seed}
+    model = trained({"x": train}, **how, **options).requires_grad_(False)
     expected = entropies_of_arcs()
     found = model.measure(test[:1000])
     surprise = float(-model.log_prob(test).mean())
     assert (surprise - float(expected.sum())) / 20 <= 0.02
     total = float(found.sum() + model.log_prob(test[:1000]).mean())
-    assert 0 <= total <= 0.35
+    assert 0 <= total <= 0.3
     ordered = [each.sort(descending=True).values for each in (found, expected)]
     assert float((ordered[0] - ordered[1]).abs().mean()) <= 0.05
     agreement = core_agreement(true, model.flow.encode(test)[0])

@@ -2,7 +2,15 @@
 
 from .ball_sequences import BallSequences
 from .balls import MovingBalls
-from .catalogue import SOURCES, load_images, open_balls, open_data, open_orbits, sources
+from .catalogue import (
+    SOURCES,
+    load_images,
+    open_ball_sequences,
+    open_balls,
+    open_data,
+    open_orbits,
+    sources,
+)
 from .celeba import celeba
 from .digits import digits
 from .ellipses import ELLIPSE_FACTORS, render_ellipses
@@ -69,6 +77,7 @@ __all__ = [
     "mnist",
     "moving_mnist",
     "mpi3d",
+    "open_ball_sequences",
     "open_balls",
     "open_data",
     "open_orbits",

@@ -14,7 +14,7 @@ from .splits import AbstractSplit
 __all__ = ["BallOptions", "BallSplit", "BallTruth", "MovingBalls", "hide_balls", "render_balls"]
 
 Support = Literal["square", "l_shape", "u_shape", "disconnected"]
-Blocks = Literal["height", "independent", "dependent"]
+Blocks = Literal["height", "independent", "dependent", "curved"]
 
 _COLOURS = torch.tensor([[69, 154, 145], [203, 107, 102]]) / 255
 _COLUMNS = (0.25, 0.75)  # where balls that move up and down stand
@@ -26,6 +26,10 @@ _SUPPORTS: Mapping[Support, Callable[[Tensor], Tensor]] = {
     "u_shape": lambda y: (y[:, 0] < 0.25) | ((y[:, 1] - 0.5).abs() > 0.2),
     "disconnected": lambda y: (y[:, 1] - 0.5).abs() > 0.3,
 }
+_BEYOND: Mapping[Blocks, Callable[[Tensor], Tensor]] = {
+    "dependent": lambda first: first.sum(-1) >= 1,
+    "curved": lambda first: 1.25 * first.square().sum(-1) >= 1,
+}
 
 
 class BallOptions(TypedDict, total=False):
@@ -33,6 +37,7 @@ class BallOptions(TypedDict, total=False):
 
     support: Support
     blocks: Blocks
+    balls: tuple[int, int]
     occlusion: bool
     size: int
     radius: float
@@ -147,7 +152,7 @@ class MovingBalls:
         blocks: What moves. "height": balls stand side by side and move up and down. "independent":
             they move in the plane and do not meet. "dependent": likewise, and the second is in the
             upper left quarter where column and height of the first sum to 1 or more, else in the
-            lower right one.
+            lower right one. "curved": likewise, where 1.25 times their squares do.
         balls: Least and largest number of balls in a picture; each number from the one to the other
             is as likely, and so is each choice of that many.
         occlusion: Whether the second ball hides the first where they meet, so that pictures are no
@@ -246,11 +251,11 @@ def _in_the_plane(
     count: int, blocks: Blocks, generator: Generator
 ) -> Float[Tensor, "sequence ball 2"]:
     centres = 0.1 + 0.8 * torch.rand(count, 2, 2, generator=generator)
-    if blocks == "dependent":
+    if blocks in _BEYOND:
         low, high = (0.1 + 0.4 * torch.rand(2, count, generator=generator)).unbind()
         high = high + 0.4
         upper_left, lower_right = torch.stack([low, high], -1), torch.stack([high, low], -1)
-        beyond = (centres[:, 0].sum(-1) >= 1).unsqueeze(-1)
+        beyond = _BEYOND[blocks](centres[:, 0]).unsqueeze(-1)
         centres[:, 1] = torch.where(beyond, upper_left, lower_right)
     return centres
 

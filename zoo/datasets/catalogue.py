@@ -6,6 +6,7 @@ from typing import Unpack
 
 from ..errors import DataError
 from ..plugins import Plugin, find_plugin, plugins
+from .ball_sequences import BallSequences
 from .balls import BallOptions, MovingBalls
 from .celeba import celeba
 from .digits import digits
@@ -22,7 +23,15 @@ from .transformed import TransformedImages, TransformOptions
 from .traversals import dsprites, falcor3d, isaac3d, shapes3d
 from .videos import moving_mnist, mpi3d, two_dsprites
 
-__all__ = ["SOURCES", "load_images", "open_balls", "open_data", "open_orbits", "sources"]
+__all__ = [
+    "SOURCES",
+    "load_images",
+    "open_ball_sequences",
+    "open_balls",
+    "open_data",
+    "open_orbits",
+    "sources",
+]
 
 GROUP = "mutoscope.datasets"
 # With a published test part.
@@ -43,9 +52,11 @@ RECORDED: dict[str, Callable[..., ImageSequences]] = {
     "moving_mnist": moving_mnist,
     "two_dsprites": two_dsprites,
 }
-SOURCES = ("digits", *PARTED, *SINGLE, *RECORDED, "polygons", "balls")
+SOURCES = ("digits", *PARTED, *SINGLE, *RECORDED, "polygons", "balls", "ball_sequences")
 
 _BALLS = (2000, 1000)  # pictures for training, and of each other split
+_BALL_SEQUENCES = (2000, 500)
+_WAY = 0.6  # of the fastest ball, in sides of the picture
 
 
 def sources() -> tuple[str, ...]:
@@ -78,10 +89,10 @@ def load_images(
         return digits()
     if name == "polygons":
         return polygons()
-    if name == "balls":
+    if name in ("balls", "ball_sequences"):
         raise DataError(
-            "balls are pictures in splits of their own, for models of sequences without motion, "
-            "such as additive. Choose such a model, or other images."
+            f"{name} are made in splits of their own, for models of sequences such as additive. "
+            "Choose such a model and no steps, or other images."
         )
     if name in PARTED:
         return PARTED[name](data_dir)
@@ -173,10 +184,38 @@ def open_balls(
     Raises:
         DataError: An option is wrong.
     """
+    train, test = _sizes(_BALLS, limit)
+    return MovingBalls(seed=seed, train_size=train, test_size=test, **options)
+
+
+def open_ball_sequences(
+    *, length: int | None = None, limit: int | None = None, seed: int = 0
+) -> BallSequences:
+    """Return sequences of two balls.
+
+    Args:
+        length: Number of frames, in which the fastest ball moves by 0.6 sides of the picture; 5
+            when None.
+        limit: Make at most so many sequences for each split.
+        seed: Of all that is drawn.
+
+    Raises:
+        DataError: An option is wrong.
+    """
+    train, test = _sizes(_BALL_SEQUENCES, limit)
+    frames = 5 if length is None else length
+    fastest = _WAY / max(frames - 1, 1)
+    return BallSequences(
+        length=frames, fastest=fastest, seed=seed, train_size=train, test_size=test
+    )
+
+
+def _sizes(counts: tuple[int, int], limit: int | None) -> tuple[int, int]:
+    """Return sizes of the training split and of others."""
     if limit is not None and limit < 1:
         raise DataError(f"limit={limit}: expected 1 or more.")
-    train, test = (count if limit is None else min(count, limit) for count in _BALLS)
-    return MovingBalls(seed=seed, train_size=train, test_size=test, **options)
+    train, test = (count if limit is None else min(count, limit) for count in counts)
+    return train, test
 
 
 def open_orbits(

@@ -148,7 +148,9 @@ class FactorTasks:
         inputs = inputs + _NOISE * torch.randn(inputs.shape, generator=generator)
         if self.images:
             inputs = inputs.clamp(0, 1)
-        truth = TaskTruth(factors=factors, support=support, weight=weight, names=self.factor_names)
+        truth = TaskTruth(
+            factor_value=factors, support=support, weight=weight, factors=self.factor_names
+        )
         return TaskSplit(inputs, labels, observed, classes, truth)
 
     def _factors(

@@ -121,7 +121,7 @@ class LabelledTasks:
         factors = part.labels[padded.clamp(min=0)]
         truth = None
         if not bool(factors.isnan().any()):
-            truth = TaskTruth(factors=factors, support=support, names=self.names)
+            truth = TaskTruth(factor_value=factors, support=support, factors=self.names)
         return TaskSplit(
             PointsOf(part.inputs, padded),
             torch.nn.utils.rnn.pad_sequence(list(labels), batch_first=True),

@@ -20,20 +20,22 @@ class TaskTruth:
     """What made the labels of tasks; models and guides never see it.
 
     Attributes:
-        factors: True factors of each point.
+        factor_value: True factors of each point.
         support: Which factors the labels of a task depend on; None where that is not known.
         weight: By how much; zero outside of the support. None where that is not known.
-        names: Names of the factors.
+        factors: Names of the factors.
+        units: Of the factors; they have none.
         dims: Names of the axes of these.
     """
 
-    factors: Float[Tensor, "task point factor"]
+    factor_value: Float[Tensor, "task point factor"]
     support: Bool[Tensor, "task factor"] | None = None
     weight: Float[Tensor, "task factor"] | None = None
-    names: tuple[str, ...] = ()
+    factors: tuple[str, ...] = ()
+    units: Mapping[str, str] = dataclasses.field(default_factory=dict)
     dims: Mapping[str, tuple[str, ...]] = dataclasses.field(
         default_factory=lambda: {
-            "factors": ("task", "point", "factor"),
+            "factor_value": ("task", "point", "factor"),
             "support": ("task", "factor"),
             "weight": ("task", "factor"),
         }

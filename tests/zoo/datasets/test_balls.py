@@ -70,6 +70,16 @@ def test_balls_in_the_plane_do_not_meet():
         assert bool((upper_left == (first.sum(1) >= 1)).all()) == (blocks == "dependent")
 
 
+def test_what_the_second_ball_depends_on_may_be_curved():
+    data = MovingBalls(blocks="curved", train_size=2000, test_size=5)
+    first, second = data.train.truth.position[:, 0].unbind(1)
+    beyond = 1.25 * (first**2).sum(1) >= 1
+    assert torch.equal(second[:, 0] <= 0.5, beyond)
+    assert torch.equal(second[:, 1] >= 0.5, beyond)
+    assert 0.3 < float(beyond.float().mean()) < 0.7
+    assert not torch.equal(beyond, first.sum(1) >= 1)
+
+
 def test_as_many_balls_are_there_as_asked_for():
     data = MovingBalls("square", balls=(0, 2), train_size=3000, test_size=5)
     present = data.train.truth.presence[:, 0]

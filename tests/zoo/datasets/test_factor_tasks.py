@@ -10,7 +10,7 @@ SMALL = {"num_tasks": 60, "test_tasks": 30, "points": 40}
 def test_labels_are_what_the_truth_says():
     data = FactorTasks(**SMALL, kinds=(0, 2, 3), noise=0.0)
     batch, truth = data.train.observations, data.train.truth
-    score = torch.einsum("tpf,tf->tp", truth.factors, truth.weight)
+    score = torch.einsum("tpf,tf->tp", truth.factor_value, truth.weight)
     numbers, yes, thirds = (batch["labels"][batch["classes"] == kind] for kind in (0, 2, 3))
     torch.testing.assert_close(numbers, score[0::3], atol=1e-5, rtol=0)
     assert float((yes - (score[1::3] > 0).float()).abs().mean()) < 0.02  # the median is near zero
@@ -33,12 +33,12 @@ def test_splits_share_the_world_and_no_tasks():
     again, other = FactorTasks(**SMALL, seed=3), FactorTasks(**SMALL, seed=4)
     for name, tensor in data.test.observations.items():
         assert torch.equal(tensor, again.test.observations[name])
-    factors = data.test.truth.factors
+    factors = data.test.truth.factor_value
     clean = data.render(factors)
     noise = data.test.observations["inputs"] - clean
     assert float(noise.std()) == pytest.approx(0.02, rel=0.05)
     assert not torch.allclose(other.render(factors), clean)
-    assert not torch.equal(data.train.truth.factors[:30], factors)
+    assert not torch.equal(data.train.truth.factor_value[:30], factors)
 
 
 def test_a_few_labels_hold_every_class():
@@ -65,8 +65,8 @@ def test_tasks_may_have_different_numbers_of_labels():
 def test_what_is_held_out_is_in_its_own_split_alone():
     data = FactorTasks(**SMALL, held_out=True)
     for split in (data.train, data.validation, data.test):
-        assert not bool((split.truth.factors[..., :2] > 0.2).all(-1).any())
-    inside = (data.unseen.truth.factors[..., :2] > 0.2).all(-1)
+        assert not bool((split.truth.factor_value[..., :2] > 0.2).all(-1).any())
+    inside = (data.unseen.truth.factor_value[..., :2] > 0.2).all(-1)
     assert int(inside.sum(1).min()) == int(inside.sum(1).max()) == 20
     assert FactorTasks(**SMALL).unseen is None
 
@@ -81,7 +81,7 @@ def test_supports_that_tell_nothing_apart(supports, size):
 
 
 def test_correlation_is_that_of_the_copula():
-    factors = FactorTasks(num_tasks=500, test_tasks=1, correlation=0.7).train.truth.factors
+    factors = FactorTasks(num_tasks=500, test_tasks=1, correlation=0.7).train.truth.factor_value
     found = torch.corrcoef(factors.flatten(0, 1).T)
     # Pearson's correlation of uniforms under a Gaussian copula: 6 / pi asin(r / 2).
     expected = 6 / torch.pi * torch.asin(torch.tensor(0.35))
