@@ -38,7 +38,7 @@ __all__ = [
 Fixed = tuple[float, float]
 
 _SMALLEST = 1e-4  # of what a weight's size is taken for, where its price per size is asked for
-_PACE = 10.0  # what all tasks share is learned this much faster than networks
+_PACE = 30.0  # what all tasks share is learned this much faster than networks
 _LEAST = 1e-8
 _WIDTH = 0.2  # of log-widths, at first
 
@@ -120,15 +120,14 @@ class AbstractHeads(nn.Module):
         else:
             unit = vanishing_price(*known, model.label_scale, model.config.num_outputs)
             sparsity, sharing = (each + model.zero for each in fixed)
-        unit = unit[:, None, None]
-        scale = model.weight_scale(classes).detach()
+        unit, usual = unit[:, None, None], model.usual_size(classes)
 
         def price(size: Tensor) -> Tensor:
-            _, slope = entropy_of(model.sizes(size, classes) / scale[..., 0])
-            of_sharing = sharing * len(classes) * slope / scale if shared else model.zero
+            _, slope = entropy_of(model.sizes(size, classes) / usual)
+            of_sharing = sharing * len(classes) * slope / usual.unsqueeze(-1)
             return (unit * (sparsity + of_sharing)).clamp(min=0)
 
-        return price
+        return price if shared else lambda size: unit * sparsity
 
 
 class NormalHeads(AbstractHeads):

@@ -83,7 +83,9 @@ def of_refinement(
         f"{medians[0]:.2f} to {medians[1]:.2f}, and raises the importance-weighted bound by "
         f"{float((after.bound - before.bound).mean()):.1f} nats per datum."
     ]
-    call = f"run.posterior(data, refine={steps}, resample=True)"
+    datum = str(after.khat.dims[0])
+    own = all(datum in values.dims for values in refined["posterior"].data_vars.values())
+    call = f"run.posterior(data, refine={steps}{', resample=True' if own else ''})"
     if shares[1] >= NEARLY_ALL:
         words.append(f"That is enough for nearly all data: use {call}.")
     else:
@@ -97,7 +99,9 @@ def of_refinement(
         "usable, before and after": f"{shares[0]:.0%}, {shares[1]:.0%}",
         "effective draws, median": f"{float(after.effective_draws.median()):.0f}",
     }
-    for name, repaired in coverages_of(resample(refined, seed=seed), seed).items():
+    # Latents that all data share cannot be chosen by weights of single data.
+    mended = coverages_of(resample(refined, seed=seed), seed) if own else {}
+    for name, repaired in mended.items():
         pair = (coverages[name], repaired) if name in coverages else (repaired,)
         shown = ", ".join(f"{float(each.share.sel(level=0.9).mean()):.0%}" for each in pair)
         numbers[f"coverage of 90% intervals of {name}, before and after repair"] = shown

@@ -117,7 +117,11 @@ def check(
     with stage_progress(stages, enabled=progress) as begin:
         begin("drawing")
         idata = _drawn(run, run.guide, some, budget, seed, GROUPS)
-        importance, predictive = importance_sampling(idata), predictive_check(idata, seed=seed)
+        site = getattr(run.model, "checked_site", None)
+        importance, predictive = (
+            importance_sampling(idata),
+            predictive_check(idata, site, seed=seed),
+        )
         sensitivity, coverages = prior_sensitivity(idata, seed=seed), coverages_of(idata, seed)
         calibration = None
         if budget.simulations:

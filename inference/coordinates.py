@@ -4,16 +4,16 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Shaped
-from pyro.distributions import Delta
+from pyro.distributions import Delta, MaskedDistribution
 from pyro.distributions.util import sum_rightmost
 from torch import Tensor
-from torch.distributions import Distribution, biject_to
+from torch.distributions import Distribution, Independent, biject_to
 
 from ..zoo.errors import ConfigError
 from .metrics.particles import unwrapped
 from .metrics.spikes import has_slab
 
-__all__ = ["Coordinates", "as_rows", "from_rows", "is_continuous", "is_discrete"]
+__all__ = ["Coordinates", "as_rows", "from_rows", "is_continuous", "is_discrete", "mask_of"]
 
 
 def is_continuous(law: Distribution) -> bool:
@@ -25,6 +25,19 @@ def is_discrete(law: Distribution) -> bool:
     """Return whether draws take separate values."""
     support: Any = law.support
     return bool(support.is_discrete)
+
+
+def mask_of(law: Distribution) -> Bool[Tensor, "..."] | None:
+    """Return which numbers of a value masks inside a law let count; None where all do."""
+    if isinstance(law, Independent):
+        return mask_of(law.base_dist)
+    if not isinstance(law, MaskedDistribution):
+        return None
+    shape = law.batch_shape + law.event_shape
+    mask = torch.as_tensor(law._mask).expand(law.batch_shape)
+    mask = mask.reshape(*law.batch_shape, *[1] * len(law.event_shape)).expand(shape)
+    inner = mask_of(law.base_dist)
+    return mask if inner is None else mask & inner
 
 
 def as_rows(

@@ -1,14 +1,15 @@
 """A guide whose posterior of each datum was moved."""
 
 import copy
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float, Int
-from pyro.distributions import TorchDistribution
+from jaxtyping import Bool, Float, Int
+from pyro.distributions import MaskedDistribution, TorchDistribution
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, OneHotCategorical
@@ -17,7 +18,7 @@ from torch.distributions.constraints import Constraint
 from ..zoo.distributions.shapes import Shape
 from ..zoo.errors import DataError
 from .chained_spikes import ChainedSpikeAndSlab, has_frames
-from .coordinates import Coordinates, from_rows
+from .coordinates import Coordinates, as_rows, from_rows, mask_of
 from .local_latents import LocalLatent
 
 __all__ = ["RefinedGuide"]
@@ -133,6 +134,17 @@ class _Affine:
             log_scale=guide.log_scale[rows, where],
             own=coupling[..., where].tril(-1),
             before=coupling[..., : where.start],
+        )
+
+    def only(self, counted: Bool[Tensor, "datum coordinate"]) -> "_Affine":
+        """Return the same, but that what a mask leaves out of densities stays where it is."""
+        rows = counted.unsqueeze(-1)
+        return dataclasses.replace(
+            self,
+            shift=torch.where(counted, self.shift, 0.0),
+            log_scale=torch.where(counted, self.log_scale, 0.0),
+            own=torch.where(rows, self.own, 0.0),
+            before=torch.where(rows, self.before, 0.0),
         )
 
     def stopped(self) -> "_Affine":
@@ -254,6 +266,9 @@ class _Moving(Messenger):
             message["fn"] = _with_logits(law, change, following, draws, latent.row)
         if latent.coordinates is not None:
             affine = _Affine.of(self._guide, self._rows, latent.where)
+            if (mask := mask_of(message["fn"])) is not None:
+                draws = mask.ndim - latent.axes
+                affine = affine.only(as_rows(mask, draws, latent.row)[0])
             step = _Step(affine, latent.coordinates, self._drawn, self._seen)
             self._steps[message["name"]] = step
             message["fn"] = _Moved(message["fn"], step)
@@ -282,6 +297,8 @@ def _with_logits(
                 base, from_rows(following, base.logits.shape[draws:], 0, row)
             )
         return type(law)(base, law.reinterpreted_batch_ndims)
+    if isinstance(law, MaskedDistribution):
+        return _with_logits(law.base_dist, change, following, draws, row).mask(law._mask)
     logits = law.logits + from_rows(change, law.logits.shape[draws:], 0, row)
     if isinstance(law, Categorical | OneHotCategorical):
         return type(law)(logits=logits)

@@ -32,8 +32,8 @@ POINT = "point"
 _AXES = {1: ("input",), 3: ("channel", "row", "column")}
 _COUNTS = ("num_features", "num_outputs", "points", "hidden_dim", "num_layers")
 BIAS_SCALE = 3.0
-_PACE = 10.0  # scales are learned this much faster than networks
-_RELEASE = (0.75, 0.85)  # of training: when the regularisers let go
+_PACE = 30.0  # scales are learned this much faster than networks
+_RELEASE = (0.7, 0.8)  # of training: when the regularisers let go
 _RARELY = 0.3  # below 1: a feature that is off for all tasks is cheap
 _LEAST = 1e-6
 
@@ -41,9 +41,11 @@ _LEAST = 1e-6
 class SparseSharedFeatures(nn.Module):
     """Tasks are linear in few of the features that all of them share.
 
-    For each task, whose outputs c are one for numbers or yes and no, and one for each of C classes:
+    A feature m is read by a share of all tasks. For each task, whose outputs c are one for numbers
+    or yes and no, and one for each of C classes:
 
-        weight[c, m] ~ Laplace(0, weight_scale)            or other heads, below
+        inclusion[m] ~ Beta(0.3, 1)                             for each feature
+        weight[c, m] ~ 0, or with probability inclusion[m] Normal(0, weight_scale)
         bias[c]      ~ Normal(0, 3)
         for each of its points i:
             features[i] ~ Normal(0, I)
@@ -60,23 +62,22 @@ class SparseSharedFeatures(nn.Module):
     2023, arXiv:2211.14666. Tasks that all use all factors, or fixed blocks of them, identify
     nothing.
 
-    In training, a penalty prices weights (`sparsity`), and another the entropy of how much all
-    tasks of a batch together use each feature (`sharing`), so that few features serve all. Both are
-    in units of the least price at which all weights of a task vanish. They set in one after the
-    other, once features have formed, and labels count `emphasis` times. In the end all that lets
-    go, and the ELBO alone is left: then posteriors of heads are as wide as they should be. With
-    `heads="spike_and_slab"`, where the price is of being on, or "horseshoe", sharing is a prior:
+    In training, labels count `emphasis` times and heads have a price, `sparsity`, in units of the
+    least one at which all weights of a task vanish; it sets in once features have formed. In the
+    end both let go, and the ELBO alone is left: then posteriors of heads are as wide as they should
+    be. The price is one of being on, where weights have spikes; otherwise, of size. Other heads:
 
-        inclusion[m]    ~ Beta(0.3, 1)                          for each feature
-        weight[c, m]    ~ 0, or with probability inclusion[m] Normal(0, weight_scale)
+        "horseshoe"  width[m] ~ HalfCauchy(1) for each feature, spread[c, m] ~ HalfCauchy(1),
+                     weight[c, m] ~ Normal(0, weight_scale width[m] spread[c, m])
+        "laplace"    weight[c, m] ~ Laplace(0, weight_scale[m])
+        "normal"     weight[c, m] ~ Normal(0, weight_scale[m]), the dense baseline
 
-        width[m]        ~ HalfCauchy(weight_scale)              for each feature
-        spread[c, m]    ~ HalfCauchy(1)
-        weight[c, m]    ~ Normal(0, width[m] spread[c, m])
+    With the last two, no prior lets tasks share: `sharing` is the price of the entropy of how much
+    all tasks of a batch together use each feature, and sets in last.
 
     With `variant="map"`, features are a function of inputs, which are not modelled; heads are the
     best, not drawn. With "bilevel", in training, heads are those of every other labelled point, and
-    what counts is how well they predict the rest. That is the published scheme.
+    what counts is how well they predict the rest. That is the published scheme, with Laplace heads.
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -90,13 +91,14 @@ class SparseSharedFeatures(nn.Module):
             points: Number of points of a simulated task; data may have another.
             kinds: Kinds of simulated tasks, in turn: 0 for numbers, 2 for yes or no, C for classes.
             variant: "generative", "map" or "bilevel".
-            heads: "laplace"; "normal", the dense baseline; "spike_and_slab" or "horseshoe", of the
-                generative variant.
+            heads: "spike_and_slab"; "horseshoe"; "laplace"; or "normal". Where heads are points
+                (variants "map" and "bilevel"), one of the last two.
             network: Of encoder and decoder: "perceptron"; or "convolutional", of images.
             hidden_dim: Width of the decoder's hidden layers.
             num_layers: Number of these, of a perceptron.
             sparsity: Price of weights in training, 1 for all to vanish.
-            sharing: Price of the entropy of their use, in the same unit.
+            sharing: Price of the entropy of their use, in the same unit, of "laplace" and "normal".
+                Too much of it makes features collapse.
             emphasis: How many times labels count in training; inputs are many numbers, which would
                 otherwise settle features before labels are heard.
             weight_scale: Where the scale of weights begins, which is learned; that of slabs.
@@ -110,13 +112,13 @@ class SparseSharedFeatures(nn.Module):
         points: int = 32
         kinds: tuple[int, ...] = (2,)
         variant: Literal["generative", "map", "bilevel"] = "generative"
-        heads: Literal["laplace", "normal", "spike_and_slab", "horseshoe"] = "laplace"
+        heads: Literal["spike_and_slab", "horseshoe", "laplace", "normal"] = "spike_and_slab"
         network: Network = "perceptron"
         hidden_dim: int = 128
         num_layers: int = 2
         sparsity: float = 0.2
         sharing: float = 0.1
-        emphasis: float = 40.0
+        emphasis: float = 100.0
         weight_scale: float = 1.0
         label_scale: float = 0.5
         input_scale: float = 0.1
@@ -142,6 +144,8 @@ class SparseSharedFeatures(nn.Module):
     coords: dict[str, list[str]] = {}  # noqa: RUF012 - read only
     # Sites of which some numbers are idle by design: features that no task needs.
     spare = frozenset({"weight", "bias", "spread", "features"})
+    # What is compared with the data where one observed site has to do.
+    checked_site = "labels"
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -150,15 +154,14 @@ class SparseSharedFeatures(nn.Module):
         if config.variant == "generative":
             check_memory(lambda: _decoder(config), f"hidden_dim={config.hidden_dim}")
             self.decoder = _decoder(config)
-        self.log_scales = nn.Parameter(torch.zeros(3))
-        first = [config.label_scale, config.weight_scale, config.weight_scale]
-        self.register_buffer("first_scales", torch.tensor(first))
+        apart = config.num_features if self.shares_by_price else 1
+        self.log_label_scale = nn.Parameter(torch.zeros(()))
+        self.log_weight_scale = nn.Parameter(torch.zeros(2, apart))
         self.register_buffer("sparsity", torch.zeros(()))
         self.register_buffer("sharing", torch.zeros(()))
         self.register_buffer("release", torch.zeros(()))
         self.register_buffer("zero", torch.zeros(()))
 
-    first_scales: Tensor
     sparsity: Tensor
     sharing: Tensor
     release: Tensor
@@ -218,15 +221,21 @@ class SparseSharedFeatures(nn.Module):
     @property
     def label_scale(self) -> Float[Tensor, ""]:
         """Standard deviation of labels that are numbers."""
-        return self._scales()[0]
+        return self.config.label_scale * torch.exp(_PACE * self.log_label_scale)
 
-    def weight_scale(self, classes: Int[Tensor, " task"]) -> Float[Tensor, "task 1 1"]:
-        """Return the scale of the weights of each task, one for numbers and one for the rest."""
-        _, of_numbers, of_others = self._scales()
-        return torch.where(classes == 0, of_numbers, of_others)[:, None, None]
+    def weight_scale(self, classes: Int[Tensor, " task"]) -> Float[Tensor, "task 1 #feature"]:
+        """Return the scale of the weights of each task.
 
-    def _scales(self) -> Float[Tensor, "3"]:
-        return self.first_scales * torch.exp(_PACE * self.log_scales)
+        It is learned, one for numbers and one for the rest, and for each feature unless it has an
+        `inclusion` or a `width`: features that no task reads get none.
+        """
+        kind = (classes != 0).long()
+        scale = self.config.weight_scale * torch.exp(_PACE * self.log_weight_scale)
+        return scale[kind].unsqueeze(-2)
+
+    def usual_size(self, classes: Int[Tensor, " task"]) -> Float[Tensor, "task 1"]:
+        """Return what sizes of weights of tasks of a kind are compared with, without a gradient."""
+        return self.weight_scale(classes).detach().mean(-1)
 
     def inclusion_prior(self) -> TorchDistribution:
         """Return p(inclusion): how many of the tasks use each feature."""
@@ -370,14 +379,14 @@ class SparseSharedFeatures(nn.Module):
         penalise("emphasis", (1 - self.emphasis) * law.log_prob(labels))
         if self.config.variant == "bilevel":
             return
-        scale = self.weight_scale(law.classes).detach()
+        usual = self.usual_size(law.classes)
         size = self.sizes(weight, law.classes)
         price = self.price(features.detach(), labels, law.classes, law.observed)
         if self.config.heads == "spike_and_slab":
-            size = self.sizes((weight != 0) * scale, law.classes)
+            size = usual * self.sizes((weight != 0).to(usual), law.classes)
         penalise("sparsity", self.sparsity * price * size.sum(-1))
         if self.shares_by_price:
-            entropy, _ = entropy_of(size / scale[..., 0])
+            entropy, _ = entropy_of(size / usual)
             penalise("sharing", self.sharing * price * entropy)
 
     def sizes(

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pyro
 import torch
 from jaxtyping import Float
+from pyro.distributions import MaskedDistribution
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
@@ -51,8 +52,8 @@ def log_density(site: Mapping[str, Any]) -> Float[Tensor, "..."]:
 
 
 def unwrapped(distribution: Distribution) -> Distribution:
-    """Return the distribution inside any number of `Independent` wrappers."""
-    while isinstance(distribution, Independent):
+    """Return the distribution inside any number of wrappers that add axes or masks."""
+    while isinstance(distribution, Independent | MaskedDistribution):
         distribution = distribution.base_dist
     return distribution
 

@@ -21,11 +21,11 @@ DRAWN = (
     "test_data_do_not_depend_on_the_others_of_their_batch",  # up to rounding, where points end
 )
 VARIANTS = {
-    "spikes": {"heads": "spike_and_slab"},
+    "laplace": {"heads": "laplace"},
     "horseshoe": {"heads": "horseshoe"},
     "dense": {"heads": "normal"},
-    "points": {"variant": "map"},
-    "two levels": {"variant": "bilevel"},
+    "points": {"variant": "map", "heads": "laplace"},
+    "two levels": {"variant": "bilevel", "heads": "laplace"},
 }
 
 

@@ -17,7 +17,7 @@ from mutoscope.zoo.head_prices import entropy_of, vanishing_price
 
 def pair(**options):
     torch.manual_seed(0)
-    sizes = dict(mixed_tasks().model)
+    sizes = dict(mixed_tasks().model) | {"heads": "laplace"}
     model = SparseSharedFeatures(SparseSharedFeatures.Config(**sizes | options))
     return model, SparseSharedFeaturesGuide(model)
 
