@@ -42,14 +42,14 @@ from mutoscope.zoo.datasets.task_split import TaskSplit
 
 Row = dict[str, float]
 
-FREE = {"sparsity": 0.0, "sharing": 0.0}
+LAPLACE, FREE = {"heads": "laplace"}, {"sparsity": 0.0, "sharing": 0.0}
 ARMS: dict[str, dict[str, Any]] = {
-    "sparse and shared": {},
-    "sparse alone": {"sharing": 0.0},
-    "shared alone": {"sparsity": 0.0},
-    "neither": FREE,
-    "ridge": {"heads": "normal", **FREE},
-    "spike and slab": {"heads": "spike_and_slab"},
+    "spike and slab": {},
+    "Laplace, shared": LAPLACE,
+    "Laplace alone": LAPLACE | {"sharing": 0.0},
+    "shared alone": LAPLACE | {"sparsity": 0.0},
+    "neither": LAPLACE | FREE,
+    "ridge": {"heads": "normal"} | FREE,
     "horseshoe": {"heads": "horseshoe"},
 }
 SCORED, TREES, BINS = 3000, 30, 5
@@ -215,10 +215,10 @@ def sprites(given: argparse.Namespace) -> None:
 
 
 TABLES: dict[str, tuple[Callable[[argparse.Namespace], None], list[str]]] = {
-    "arms": (arms, list(ARMS)[:5]),
-    "few_shot": (few_shot, ["sparse and shared", "neither", "ridge"]),
-    "images": (images, ["sparse and shared", "neither"]),
-    "sprites": (sprites, ["sparse and shared", "neither"]),
+    "arms": (arms, list(ARMS)[:-1]),
+    "few_shot": (few_shot, ["spike and slab", "Laplace, shared", "ridge"]),
+    "images": (images, ["spike and slab", "ridge"]),
+    "sprites": (sprites, ["spike and slab", "ridge"]),
 }
 
 

@@ -33,7 +33,7 @@ import torch
 from mutoscope.guides import SparseSharedFeaturesGuide
 from mutoscope.inference import Run, fit
 from mutoscope.inference.adaptation import adapt
-from mutoscope.inference.metrics import Importances, dci, feature_use, mean_correlation
+from mutoscope.inference.metrics import Importances, dci, mean_correlation
 from mutoscope.inference.plots import plot_few_shot, plot_heads, plot_importance
 from mutoscope.zoo import SparseSharedFeatures
 from mutoscope.zoo.datasets import FactorTasks
@@ -57,13 +57,15 @@ for name, tensor in data.train.first(100).observations.items():
 # %% [markdown]
 # ## The model
 #
-# For each task: `weight ~ Laplace`, one for each feature, and a `bias`. For each of its points:
-# `features ~ Normal(0, I)`, `inputs ~ Normal(decoder(features), 0.1)`, and `labels` around
-# `weight @ features + bias`. There are twelve features, twice as many as needed.
+# There are twelve features, twice as many as needed. Each is read by a share of all tasks,
+# `inclusion ~ Beta(0.3, 1)`, which makes features that nobody reads cheap. For each task, `weight`
+# of a feature is zero, or with that probability normal. For each of its points, `features ~
+# Normal(0, I)`, `inputs ~ Normal(decoder(features), 0.1)`, and `labels` are around `weight @
+# features + bias`.
 #
-# Training charges for weights, so that each task reads few features, and for the entropy of their
-# use by all tasks of a batch together, so that few features serve all. Near the end both let go,
-# and what remains is the ELBO. Beside it we train the same network at no charge.
+# Training has a price for each weight that is not zero, which sets in once features have formed.
+# Near the end it lets go, and what remains is the ELBO. Beside it we train the same network with
+# dense heads: all weights are normal, at no price.
 
 
 # %%
@@ -77,8 +79,8 @@ def train(data: FactorTasks, **options: object) -> Run:
     return fit(model, guide, data, max_steps=STEPS, batch_size=32, seed=0, progress=False)
 
 
-run = train(data)
-plain = train(data, sparsity=0.0, sharing=0.0, heads="normal")
+DENSE = {"heads": "normal", "sparsity": 0.0, "sharing": 0.0}
+run, plain = train(data), train(data, **DENSE)
 
 # %% [markdown]
 # ## Are features factors?
@@ -108,13 +110,14 @@ plot_importance(importance(run, data), factors=data.factor_names)
 plot_importance(importance(plain, data), factors=data.factor_names)
 
 # %% [markdown]
-# Without charges, features tell as much, but each a bit of everything: labels and inputs alone do
+# With dense heads, features tell as much, but each a bit of everything: labels and inputs alone do
 # not say which way features should turn.
 #
 # ## What each task reads
 #
-# The heads of twenty new tasks, at the prices of training, and what they truly depend on. A feature
-# is named for the factor that it correlates with most; signs and scales of features are free.
+# The guide reads the head of a new task off its labelled points, in one pass. Here are twenty, with
+# the probability that a weight is not zero, and what they truly depend on. A feature is named for
+# the factor that it is matched to; signs and scales of features are free.
 
 # %%
 matched = mean_correlation(*codes(run, data))
@@ -122,33 +125,27 @@ names = ["unused"] * run.model.config.num_features
 for factor, feature in enumerate(matched.code_of_factor):
     names[feature] = data.factor_names[factor]
 order = np.lexsort(data.test.truth.support[:20].T.numpy()[::-1])[::-1].copy()
+numbers = [str(k) for k in order]
 
-
-def heads(run: Run) -> torch.Tensor:
-    """Return the weights of new tasks."""
-    prices = run.model.config.sparsity, run.model.config.sharing
-    with torch.no_grad():
-        return run.guide.heads(**data.test.observations, prices=prices).mean[:, 0, :-1]
-
-
-plot_heads(heads(run)[order], features=names, tasks=[str(k) for k in order])
+idata = run.posterior(data.test, draws=100, seed=0, groups=["posterior"], progress=False)
+drawn = idata["posterior"]["weight"].to_numpy()[0, :, :, 0]
+mean, inclusion = drawn.mean(0), (drawn != 0).mean(0)
+plot_heads(mean[order], inclusion=inclusion[order], features=names, tasks=numbers)
 
 # %%
 true = data.test.truth.weight[order]
-plot_heads(true, features=data.factor_names, tasks=[str(k) for k in order])
+plot_heads(true, features=data.factor_names, tasks=numbers)
 
 # %%
 print(f"correlation of features with their factors: {matched.score:.3f}")
 print(f"truth: {data.test.truth.support.sum(1).float().mean():.2f} factors in a task, of 6")
-for name, each in {"sparse and shared": run, "at no charge": plain}.items():
-    use = feature_use(heads(each))
-    print(f"{name:17s}: {use.per_task:.2f} features in a task, of {use.used} in use")
+print(f"model: {inclusion.sum(1).mean():.2f}; {(inclusion > 0.5).any(0).sum()} features in use")
 
 # %% [markdown]
 # ## A new task from ten labels
 #
-# The guide reads a head off labelled points, in one pass and without training. With heads that are
-# open still, predictions are, too: intervals hold 90 % of labels.
+# Ten labels leave open which features a task reads. Predictions average over that, and their
+# intervals say how much it matters.
 
 # %%
 new = data.test.observations
@@ -171,14 +168,16 @@ axes.legend(frameon=False, fontsize=8)
 plt.show()
 
 # %% [markdown]
-# What labels leave open of the head is a posterior like any other:
+# The head itself is a posterior like any other:
 
 # %%
-idata = run.posterior(data.test.with_labels(few).first(20), draws=200, seed=0, progress=False)
-weight = idata["posterior"]["weight"].isel(task=task, output=0)
-for feature in np.argsort(-np.abs(weight.mean(("chain", "draw")).to_numpy()))[:4]:
-    draws = weight.isel(feature=feature)
-    print(f"{names[feature]:9s} {float(draws.mean()):5.2f} ± {float(draws.std()):.2f}")
+shown = data.test.with_labels(few).first(20)
+weight = run.posterior(shown, draws=200, seed=0, progress=False)["posterior"]["weight"]
+weight = weight.isel(task=task, output=0, chain=0).to_numpy()
+for feature in np.argsort(-(weight != 0).mean(0))[:4]:
+    draws = weight[:, feature]
+    print(f"{names[feature]:9s} read with probability {(draws != 0).mean():.2f}", end=", ")
+    print(f"weight {draws.mean():.2f} ± {draws.std():.2f}")
 print("truth:", ", ".join(np.array(data.factor_names)[data.test.truth.support[task]]))
 
 # %% [markdown]
@@ -186,7 +185,7 @@ print("truth:", ", ".join(np.array(data.factor_names)[data.test.truth.support[ta
 
 # %%
 shots = [3, 5, 10, 20]
-errors: dict[str, list[np.ndarray]] = {"sparse and shared": [], "at no charge": []}
+errors: dict[str, list[np.ndarray]] = {"sparse": [], "dense": []}
 for name, each in zip(errors, (run, plain), strict=True):
     for count in shots:
         given = points[:, :count], new["labels"][:, :count], points[:, 20:]
@@ -198,9 +197,10 @@ plot_few_shot(shots, errors, score="error, root mean square")
 # ## When it fails
 #
 # All rests on tasks that read *different* few factors. If every task reads all of them, or always
-# the same two together, nothing says how to turn features, and no setting helps. Factors that are
-# correlated are another matter: theory allows them for sparse heads, but not for sharing, which
-# would rather use one feature for two factors that go together. So if you expect correlations, set
+# the same two together, nothing says how to turn features, and no setting helps. Correlated factors
+# are another matter: theory allows them for sparse heads, but not for a price on sharing, which
+# would rather use one feature for two factors that go together. So stay with the usual heads where
+# factors may be correlated; with `heads="laplace"`, which know sharing only as a price, set
 # `sharing=0`, and count on a few features too many.
 
 # %%
@@ -212,7 +212,8 @@ cases = {
     "every task reads all factors": (everything, {}),
     "tasks read fixed pairs of factors": (blocks, {}),
     "factors correlate by 0.7": (together, {}),
-    "the same, sharing=0": (together, {"sharing": 0.0}),
+    "the same, Laplace, shared": (together, {"heads": "laplace"}),
+    "the same, Laplace, sharing=0": (together, {"heads": "laplace", "sharing": 0.0}),
 }
 for name, (case, options) in cases.items():
     found = importance(train(case, **options), case)
