@@ -167,10 +167,9 @@ def _draw(
     folder.mkdir(parents=True, exist_ok=True)
     columns = {name: [row[name] for row in run.history] for name in run.history[0]}
     _save(plot_training(columns), folder / "training.png")
-    weights = np.abs(_of_axes(idata, "output")).sum(-2)[:, :_SHOWN]
-    signed = _of_axes(idata, "output").mean(0).sum(-2)[:_SHOWN]
-    inclusion = (weights > _SMALL * weights.max(-1, keepdims=True)).mean(0)
-    _save(plot_heads(signed, inclusion=inclusion), folder / "heads.png")
+    drawn = _of_axes(idata, "output")[:, :_SHOWN]
+    inclusion = _inclusion(np.abs(drawn).sum(-2))
+    _save(plot_heads(drawn.mean(0).sum(-2), inclusion=inclusion), folder / "heads.png")
     for name, file in (("accuracy", "few_shot"), ("R²", "few_shot_numbers")):
         curve = [found[name] for found in scores.values()]
         if curve and len(curve[0]):
@@ -182,7 +181,8 @@ def _draw(
 
 
 def _of_features(idata: arviz.InferenceData, known: _Known | None, seed: int) -> dict[str, float]:
-    use = feature_use(_of_axes(idata, "output").mean(0))
+    drawn = _of_axes(idata, "output")
+    use = feature_use(drawn.mean(0) * ((drawn != 0).mean(0) > 0.5))
     figures: dict[str, float] = {
         "features that tasks use": float(use.used),
         "features of a task": use.per_task,
@@ -202,6 +202,15 @@ def _of_features(idata: arviz.InferenceData, known: _Known | None, seed: int) ->
         f"{name} of {_TREES} trees" if "DCI" in name else name: value
         for name, value in scores.items()
     }
+
+
+def _inclusion(
+    sizes: Float[np.ndarray, "draw task feature"],
+) -> Float[np.ndarray, "task feature"]:
+    """Return how probable it is that a weight is not zero, or, where none ever is, not small."""
+    least = 0.0 if (sizes == 0).any() else _SMALL * sizes.max(-1, keepdims=True)
+    found: np.ndarray = (sizes > least).mean(0)
+    return found
 
 
 def _of_axes(idata: arviz.InferenceData, axis: str) -> Float[np.ndarray, "draw task _ feature"]:

@@ -49,7 +49,7 @@ def test_pictures_are_drawn_again(folder):
 def test_a_model_of_tasks_is_checked_like_any(folder, capsys):
     words = ["--data", "4", "--draws", "30", "--simulations", "0", "--refine", "0"]
     assert main(["check", str(folder), *words]) == 0
-    assert "Importance sampling" in capsys.readouterr().out
+    assert "VERDICT" in capsys.readouterr().out
 
 
 def test_tables_of_ones_own_need_no_truth(tmp_path):
