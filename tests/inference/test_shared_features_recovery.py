@@ -49,7 +49,7 @@ def scores(seed, options=(), made=()):
     batch = batch_of(data.test)
     with torch.no_grad():
         codes, _ = run.guide.read(batch["inputs"], batch["observed"])
-    codes, factors = codes.flatten(0, 1), data.test.truth.factors.flatten(0, 1)
+    codes, factors = codes.flatten(0, 1), data.test.truth.factor_value.flatten(0, 1)
     matched = mean_correlation(codes, factors)
     rows = slice(0, 2000)
     found = dci(codes[rows], factors[rows], bins=5, trees=30, train=0.5).disentanglement
