@@ -56,7 +56,7 @@ class SparseSharedFeaturesGuide(nn.Module):
 
         hidden_dim: int = 128
         num_layers: int = 2
-        rounds: int = 12
+        rounds: int = 6
         steps: int = 100
         traced: int = 8
 
@@ -174,7 +174,7 @@ class SparseSharedFeaturesGuide(nn.Module):
     def features_used(self, batch: Mapping[str, Tensor]) -> int:
         """Return how many features have more than 0.01 of the weights of these tasks."""
         drawn: Any = poutine.trace(self).get_trace(**batch)
-        size = self.model.sizes(drawn.nodes["weight"]["value"], batch["classes"])
+        size = self.model.sizes(drawn.nodes["weight"]["fn"].mean, batch["classes"])
         share = size / size.sum(-1, keepdim=True).clamp(min=_MINIMUM_SCALE)
         return int((share.mean(0) > _LEAST_USE).sum())
 

@@ -161,8 +161,9 @@ class NormalHeads(AbstractHeads):
 class HorseshoeHeads(AbstractHeads):
     """Normal posteriors under a horseshoe prior, each with a spread of its own.
 
-    The precision 1 / spread^2 is exponential under the posterior, by which the mean of its square
-    root is bounded: see Makalic and Schmidt, "A simple sampler for the horseshoe estimator", 2016.
+    The prior of spread^2 is an inverse gamma of an inverse gamma (Makalic and Schmidt, "A simple
+    sampler for the horseshoe estimator", 2016), so that 1 / spread^2 is exponential in the mean
+    field posterior.
     """
 
     def __init__(self, model: SparseSharedFeatures, rounds: int) -> None:
@@ -328,8 +329,7 @@ def _draw(heads: Heads, used: Bool[Tensor, "task output"]) -> None:
 def _precision(square: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """Return the mean of 1 / spread^2 for weights of that second moment, in units of the width.
 
-    With an auxiliary variable, the prior of spread^2 is an inverse gamma of an inverse gamma; the
-    fixed point of both updates solves a quadratic equation.
+    Updates of both inverse gammas in turn end at the root of a quadratic equation.
     """
     half = (square / 2).clamp(min=_LEAST)
     return (torch.sqrt(1 + 4 / half) - 1) / 2

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .adaptation import adapt
     from .checking import check
     from .description import describe
     from .fitting import FitOptions, fit, resume
@@ -15,6 +16,7 @@ __all__ = [
     "FitOptions",
     "Run",
     "SpeedUnits",
+    "adapt",
     "check",
     "describe",
     "describe_speeds",
@@ -27,6 +29,7 @@ _HOMES = {
     "FitOptions": "fitting",
     "Run": "run",
     "SpeedUnits": "units",
+    "adapt": "adaptation",
     "check": "checking",
     "describe": "description",
     "describe_speeds": "units",

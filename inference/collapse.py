@@ -21,6 +21,7 @@ __all__ = ["Collapse", "collapsed_latents", "declared_alarms"]
 _DRAWS = 128
 _LEAST = 0.01
 _NAMED = 8
+_NEARLY_ALL = 0.9
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def collapsed_latents(
     (Burda et al. 2016, section 5, with the variance as the unit). A guide that gives points has no
     variance within: there it has collapsed if the log-density of a datum changes by less than 0.01
     nats, on average, with the value of another datum in its place. Sites that `model.spare` names
-    may have idle numbers, and only collapse as a whole.
+    may have idle numbers, and only collapse where nearly all of these are.
 
     Args:
         model: A Pyro model.
@@ -89,7 +90,7 @@ def collapsed_latents(
             if worth is None:
                 worth = _change_by_exchange(sampler, batch, drawn, name)
             collapsed = (worth < _LEAST).cpu().numpy()
-            spare = name in getattr(model, "spare", ()) and not collapsed.all()
+            spare = name in getattr(model, "spare", ()) and collapsed.mean() < _NEARLY_ALL
             if collapsed.any() and not spare:
                 found.append(Collapse(name, _places(model, sampler, name, collapsed), point))
     return tuple(found)

@@ -7,8 +7,7 @@ import torch
 
 from mutoscope.guides import SparseSharedFeaturesGuide
 from mutoscope.guides.registry import mixed_tasks
-from mutoscope.inference import Run
-from mutoscope.inference.adaptation import adapt
+from mutoscope.inference import Run, adapt
 from mutoscope.zoo import SparseSharedFeatures
 from mutoscope.zoo.errors import ConfigError, DataError
 

@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from mutoscope.guides import SparseSharedFeaturesGuide
-from mutoscope.inference import fit
-from mutoscope.inference.adaptation import adapt
+from mutoscope.inference import adapt, fit
 from mutoscope.inference.metrics import dci, feature_use, mean_correlation, support_f1
 from mutoscope.zoo import SparseSharedFeatures, simulate
 from mutoscope.zoo.datasets import FactorTasks
@@ -50,7 +49,7 @@ def scores(seed, options=(), made=()):
     batch = batch_of(data.test)
     with torch.no_grad():
         codes, _ = run.guide.read(batch["inputs"], batch["observed"])
-    codes, factors = codes.flatten(0, 1), data.test.truth.factors.flatten(0, 1)
+    codes, factors = codes.flatten(0, 1), data.test.truth.factor_value.flatten(0, 1)
     matched = mean_correlation(codes, factors)
     rows = slice(0, 2000)
     found = dci(codes[rows], factors[rows], bins=5, trees=30, train=0.5).disentanglement
