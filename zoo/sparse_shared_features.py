@@ -11,13 +11,14 @@ from pyro.distributions import (
     Beta,
     HalfCauchy,
     Laplace,
+    MultivariateNormal,
     Normal,
     TorchDistribution,
 )
 from torch import Tensor, nn
 
 from .config import AbstractConfig
-from .distributions import MixedLabels, SpikeAndSlab, outputs_of
+from .distributions import MixedLabels, SpikeAndSlab, correlation_factor, outputs_of
 from .head_prices import entropy_of, vanishing_price
 from .memory import check_memory
 from .nets.points import Network, PointDecoder
@@ -36,6 +37,7 @@ _PACE = 30.0  # scales are learned this much faster than networks
 _RELEASE = (0.7, 0.8)  # of training: when the regularisers let go
 _RARELY = 0.3  # below 1: a feature that is off for all tasks is cheap
 _LEAST = 1e-6
+_TILT = 5.0  # correlations are learned this much faster than networks
 
 
 class SparseSharedFeatures(nn.Module):
@@ -48,7 +50,7 @@ class SparseSharedFeatures(nn.Module):
         weight[c, m] ~ 0, or with probability inclusion[m] Normal(0, weight_scale)
         bias[c]      ~ Normal(0, 3)
         for each of its points i:
-            features[i] ~ Normal(0, I)
+            features[i] ~ Normal(0, C)                      C has 1 on its diagonal
             inputs[i]   ~ Normal(decoder(features[i]), input_scale)
             labels[i]   ~ a number, yes or no, or a class, of weight @ features[i] + bias
 
@@ -104,6 +106,8 @@ class SparseSharedFeatures(nn.Module):
             weight_scale: Where the scale of weights begins, which is learned; that of slabs.
             label_scale: Where the standard deviation of labels that are numbers begins, likewise.
             input_scale: Standard deviation of inputs.
+            correlated: Whether the correlations of features are learned. If not, features that are
+                independent are preferred, whatever the labels say.
         """
 
         input_shape: tuple[int, ...]
@@ -122,6 +126,7 @@ class SparseSharedFeatures(nn.Module):
         weight_scale: float = 1.0
         label_scale: float = 0.5
         input_scale: float = 0.1
+        correlated: bool = True
 
         def check(self) -> None:
             """Refuse sizes below one, kinds that are none and variants that do not go together."""
@@ -157,6 +162,9 @@ class SparseSharedFeatures(nn.Module):
         apart = config.num_features if self.shares_by_price else 1
         self.log_label_scale = nn.Parameter(torch.zeros(()))
         self.log_weight_scale = nn.Parameter(torch.zeros(2, apart))
+        self.correlation: nn.Parameter | None = None
+        if config.correlated and self.decoder is not None:
+            self.correlation = nn.Parameter(torch.zeros(config.num_features, config.num_features))
         self.register_buffer("sparsity", torch.zeros(()))
         self.register_buffer("sharing", torch.zeros(()))
         self.register_buffer("release", torch.zeros(()))
@@ -284,7 +292,10 @@ class SparseSharedFeatures(nn.Module):
     def feature_prior(self, observed: Bool[Tensor, "task point"]) -> TorchDistribution:
         """Return p(features); it does not count where they are a function of inputs."""
         shape = (*observed.shape, self.config.num_features)
-        law = Normal(self.zero, 1 + self.zero).expand(shape).to_event(1)
+        law: TorchDistribution = Normal(self.zero, 1 + self.zero).expand(shape).to_event(1)
+        if self.correlation is not None:
+            factor = correlation_factor(_TILT * self.correlation)
+            law = MultivariateNormal(self.zero.expand(shape), scale_tril=factor)
         return law.mask(observed & (self.decoder is not None)).to_event(1)
 
     def input_likelihood(

@@ -1,6 +1,7 @@
 """Distributions that Pyro does not have: spike and slab, angles, and pixels in one go."""
 
 from .angles import AngleArcs, UniformAngle, wrap_angle
+from .correlated import correlation_factor
 from .estimators import MAX_ENUMERATED_SPIKES, Estimator, Proposals
 from .group_walk import GroupWalk
 from .independent_spikes import IndependentSpikes
@@ -32,6 +33,7 @@ __all__ = [
     "SpikePatterns",
     "UniformAngle",
     "Unrounded",
+    "correlation_factor",
     "outputs_of",
     "patterns_of",
     "wrap_angle",
