@@ -3,7 +3,6 @@
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 __all__ = ["entropy_of", "indicators", "vanishing_price"]
 
@@ -17,7 +16,8 @@ def indicators(
     """Return what each output is to be: a number, 1 for yes, or 1 for the class that it is."""
     number = (classes < 3).unsqueeze(-1)
     index = torch.where(number, 0.0, labels).long().clamp(0, num_outputs - 1)
-    one = one_hot(index, num_outputs).to(labels)
+    each = torch.arange(num_outputs, device=labels.device)
+    one = (index.unsqueeze(-1) == each).to(labels)
     return torch.where(number.unsqueeze(-1), labels.unsqueeze(-1), one).mT
 
 
