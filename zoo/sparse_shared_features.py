@@ -24,7 +24,7 @@ from .memory import check_memory
 from .nets.points import Network, PointDecoder
 from .penalty import penalise
 from .schedules import Schedule
-from .task_checks import check_tasks
+from .task_checks import check_room, check_tasks
 
 __all__ = ["BIAS_SCALE", "POINT", "TASK", "SparseSharedFeatures"]
 
@@ -422,7 +422,9 @@ class SparseSharedFeatures(nn.Module):
 
     def check_data(self, batch: Mapping[str, Tensor]) -> None:
         """Raise `DataError` unless these are tasks that the model can be fitted to."""
-        check_tasks(batch, self.config.input_shape, self.config.num_outputs)
+        outputs, features = self.config.num_outputs, self.config.num_features
+        check_tasks(batch, self.config.input_shape, outputs)
+        check_room(*batch["labels"].shape, outputs, features)
 
 
 def _decoder(config: SparseSharedFeatures.Config) -> nn.Module:

@@ -89,6 +89,14 @@ def test_more_tasks_than_memory_holds_are_refused():
         check_room(10**8, 1000, 10, 100)
 
 
+def test_a_model_asks_whether_there_is_room(monkeypatch):
+    model = SparseSharedFeatures(SparseSharedFeatures.Config(input_shape=(6,), num_outputs=3))
+    model.check_data(tasks())
+    monkeypatch.setattr("mutoscope.zoo.task_checks.memory_of_machine", lambda: 1000)
+    with pytest.raises(DataError, match="fewer tasks at a time"):
+        model.check_data(tasks())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
