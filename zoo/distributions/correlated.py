@@ -21,7 +21,9 @@ def correlation_factor(
 
 
 @register_kl(Independent, torch.distributions.MultivariateNormal)
-def _kl_from_independent(q: Independent, p: MultivariateNormal) -> Float[Tensor, "*batch"]:
+def _kl_from_independent(
+    q: "Independent[Normal]", p: MultivariateNormal
+) -> Float[Tensor, "*batch"]:
     """KL of a Normal without correlations from one with them; its scale matrix may be shared."""
     base = q.base_dist
     if not isinstance(base, Normal) or q.reinterpreted_batch_ndims != 1:
