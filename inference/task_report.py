@@ -74,7 +74,7 @@ def task_report(
         for name, each in found.items()
         if len(each)
     }
-    known = _known(idata, seed)
+    known = _known(idata, split, seed)
     figures |= _of_features(idata, known, seed)
     findings = Findings(figures, ())
     text = json.dumps(findings.by_name(), indent=2) + "\n"
@@ -152,7 +152,7 @@ def draw_task_pictures(
     """
     split = split.first(_MOST)
     idata = run.posterior(split, draws=draws, seed=seed, groups=("posterior", "constant_data"))
-    _draw(run, _scores(run, split, seed), idata, _known(idata, seed), folder)
+    _draw(run, _scores(run, split, seed), idata, _known(idata, split, seed), folder)
 
 
 def _draw(
@@ -182,10 +182,11 @@ def _draw(
 
 def _of_features(idata: arviz.InferenceData, known: _Known | None, seed: int) -> dict[str, float]:
     drawn = _of_axes(idata, "output")
-    use = feature_use(drawn.mean(0) * ((drawn != 0).mean(0) > 0.5))
+    weights = drawn.mean(0) * ((drawn != 0).mean(0) > 0.5)
+    use = feature_use(weights) if weights.any() else None
     figures: dict[str, float] = {
-        "features that tasks use": float(use.used),
-        "features of a task": use.per_task,
+        "features that tasks use": 0.0 if use is None else float(use.used),
+        "features of a task": 0.0 if use is None else use.per_task,
     }
     if known is None:
         return figures
@@ -195,7 +196,8 @@ def _of_features(idata: arviz.InferenceData, known: _Known | None, seed: int) ->
         support = truth["support"].to_numpy()
         figures["factors of a task"] = float(support.sum(1).mean())
         match = mean_correlation(codes, factors).code_of_factor
-        figures["F1 of which factors a task depends on"] = support_f1(use.active, support, match)
+        right = 0.0 if use is None else support_f1(use.active, support, match)
+        figures["F1 of which factors a task depends on"] = right
     found = known.importances
     scores = disentanglement(codes, factors, bins=known.bins, importances=found, seed=seed)
     return figures | {
@@ -232,13 +234,18 @@ class _Known:
     importances: Importances
 
 
-def _known(idata: arviz.InferenceData, seed: int) -> _Known | None:
-    """Return what is known of points; None if their factors are not, or never change."""
+def _known(
+    idata: arviz.InferenceData,
+    split: Any,  # noqa: ANN401 - a split of tasks
+    seed: int,
+) -> _Known | None:
+    """Return what is known of labelled points; None if factors are not, or never change."""
     if "factor_value" not in idata.get("constant_data", {}):
         return None
     factors = idata["constant_data"]["factor_value"].to_numpy()
     codes = _of_axes(idata, "point").mean(0)
-    codes, factors = codes.reshape(-1, codes.shape[-1]), factors.reshape(-1, factors.shape[-1])
+    there = split.observations["observed"].numpy()  # where a task has fewer points, is padding
+    codes, factors = codes[there], factors[there]
     rows = np.random.default_rng(seed).permutation(len(codes))[:_CODES]
     codes, factors = codes[rows], factors[rows]
     if (np.ptp(factors, axis=0) == 0).any():

@@ -12,7 +12,8 @@ from .memory import memory_of_machine
 __all__ = ["check_room", "check_tasks"]
 
 _NAMES = ("inputs", "labels", "observed", "classes")
-_ENOUGH = 16  # points of which the same value in all says something about an input
+_ENOUGH = 16  # labels that are numbers, of which the same in all says something about a task
+_MANY = 64  # points likewise about an input; fewer are a support set, where it may be rare
 _SHOWN = 8
 _FLOATS = (torch.float32, torch.float64)
 
@@ -133,7 +134,7 @@ def _check_labels(labels: Tensor, observed: Tensor, classes: Tensor) -> None:
 
 def _check_inputs(inputs: Tensor, observed: Tensor, input_shape: tuple[int, ...]) -> None:
     points = inputs[observed].flatten(1)
-    if len(points) < _ENOUGH:
+    if len(points) < _MANY:
         return
     same = (points == points[0]).all(0)
     vector = len(input_shape) == 1

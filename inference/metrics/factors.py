@@ -6,7 +6,7 @@ from jaxtyping import Float, Int, Shaped
 from ...zoo.errors import ConfigError, DataError
 from .arrays import Array, checked
 
-__all__ = ["as_classes", "codes_and_factors", "split"]
+__all__ = ["as_classes", "check_told", "codes_and_factors", "split"]
 
 _MOST_CLASSES = 100  # more distinct values than this are a continuous factor
 
@@ -67,7 +67,19 @@ def _distinct(values: Float[np.ndarray, " datum"], factor: int) -> Int[np.ndarra
 
 def _binned(values: Float[np.ndarray, " datum"], bins: int) -> Int[np.ndarray, " datum"]:
     edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
+    least = values.min()
+    if edges[-1] == least:  # so frequent that it fills all quantiles but the last
+        edges = values[values > least].min(keepdims=True)
     return np.unique(np.digitize(values, edges), return_inverse=True)[1]
+
+
+def check_told(labels: Int[np.ndarray, " datum"], factor: int) -> None:
+    """Raise `DataError` if data to learn from have a single class of a factor."""
+    if np.ptp(labels) == 0:
+        raise DataError(
+            f"Found a single class of factor {factor} among the {len(labels)} data to learn from. "
+            "Shuffle the data, or give more."
+        )
 
 
 def split(count: int, train: float) -> int:

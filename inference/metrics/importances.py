@@ -7,7 +7,7 @@ from jaxtyping import Float, Shaped
 
 from ...zoo.errors import ConfigError, DataError
 from .arrays import Array, checked
-from .factors import as_classes, codes_and_factors, split
+from .factors import as_classes, check_told, codes_and_factors, split
 
 __all__ = ["Importances", "dci", "importance_scores"]
 
@@ -71,11 +71,7 @@ def dci(
     first = split(len(found), train)
     importance, accuracy = np.zeros((found.shape[1], true.shape[1])), np.zeros(true.shape[1])
     for factor, labels in enumerate(classes.T):
-        if np.ptp(labels[:first]) == 0:
-            raise DataError(
-                f"Found a single class of factor {factor} among the {first} data to learn from. "
-                "Shuffle the data, or give more."
-            )
+        check_told(labels[:first], factor)
         classifier = GradientBoostingClassifier(n_estimators=trees, random_state=seed)
         classifier.fit(found[:first], labels[:first])
         importance[:, factor] = classifier.feature_importances_

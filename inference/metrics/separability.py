@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from .arrays import Array, correlations
-from .factors import as_classes, codes_and_factors, split
+from .factors import as_classes, check_told, codes_and_factors, split
 
 __all__ = ["Separability", "separability"]
 
@@ -45,13 +45,16 @@ def separability(
     Raises:
         ConfigError: The share is not between 0 and 1.
         DataError: Shapes do not fit, a number is not finite, or a factor never changes or, unless
-            continuous, has too many distinct values to be classes.
+            continuous, has too many distinct values to be classes or a single one in the data to
+            learn from.
     """
     found, true = codes_and_factors(codes, factors)
     if continuous:
         scores = correlations(found, true) ** 2
     else:
         first, classes = split(len(found), train), as_classes(true, None)
+        for factor, labels in enumerate(classes.T):
+            check_told(labels[:first], factor)
         scores = np.array(
             [[_accuracy(code, labels, first, seed) for labels in classes.T] for code in found.T]
         )

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mutoscope.inference import Run
+from mutoscope.inference import Run, task_report
 from mutoscope.inference.cli import main
 from mutoscope.inference.task_report import few_shot_scores
-from mutoscope.zoo.datasets import FactorTasks
+from mutoscope.zoo.datasets import FactorTasks, open_tasks
 from mutoscope.zoo.errors import DataError
 
 TINY = [
@@ -98,3 +98,36 @@ def test_scores_are_of_labels_that_were_not_told(folder):
     assert torch.equal(
         torch.as_tensor(scores["R²"]), torch.as_tensor(few_shot_scores(run, split, 10)["R²"])
     )
+
+
+def test_padding_is_not_scored(tmp_path, monkeypatch):
+    """Tasks of a rare label have fewer points than others, and no features beyond these."""
+    rng = np.random.default_rng(0)
+    lines = ["a,b,label:odd,label:rare"]
+    lines += [f"{a},{b},{k % 2},{k // 2 % 10}" for k, (a, b) in enumerate(rng.random((200, 2)))]
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(lines))
+    counts, dci = [], task_report.dci
+
+    def counted(codes, *rest, **options):
+        counts.append(len(codes))
+        return dci(codes, *rest, **options)
+
+    monkeypatch.setattr(task_report, "dci", counted)
+    monkeypatch.setattr(task_report, "_CODES", 10**6)
+    words = ["--data", str(path), *TINY, "--points", "24", "--classes", "2"]
+    assert main(["fit", "sparse-shared-features", "--out", str(tmp_path / "run"), *words]) == 0
+    split = open_tasks(str(path), points=24, classes=2).test
+    there = split.observations["observed"]
+    assert not bool(there.all())
+    assert counts == [int(there.sum())]
+
+
+def test_heads_that_read_nothing_are_reported(folder, monkeypatch):
+    axes = task_report._of_axes
+    monkeypatch.setattr(task_report, "_of_axes", lambda i, a: axes(i, a) * (a == "point"))
+    data = open_tasks("factors", limit=12, points=24)
+    found = task_report.task_report(Run.load(folder), data, folder / "none", draws=4)
+    figures = found.by_name()
+    assert figures["features that tasks use"] == figures["features of a task"] == 0
+    assert figures["F1 of which factors a task depends on"] == 0

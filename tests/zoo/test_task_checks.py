@@ -114,3 +114,9 @@ def test_a_model_asks_whether_there_is_room(monkeypatch):
 def test_configurations_that_are_none_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         SparseSharedFeatures.Config(**{"input_shape": (6,)} | options)
+
+
+def test_few_points_do_not_have_to_show_that_an_input_changes():
+    batch = {name: tensor[:1] for name, tensor in tasks().items()}
+    batch["inputs"][..., 2] = 1.5
+    check(batch)

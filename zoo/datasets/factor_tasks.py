@@ -91,6 +91,8 @@ class FactorTasks:
         _require(noise >= 0, f"noise={noise}", "0 or more")
         fits = labelled is None or 1 <= labelled[0] <= labelled[1] <= points
         _require(fits, f"labelled={labelled}", f"two rising numbers from 1 to {points}, or None")
+        fewest, classes = points if labelled is None else labelled[0], max(kinds)
+        _require(fewest >= classes, f"tasks of {fewest} labels", f"{classes} or more, as classes")
         self.num_factors, self.points, self.kinds = num_factors, points, tuple(kinds)
         self.support_sizes, self.supports = tuple(support_sizes), supports
         self.correlation, self.noise, self.held_out, self.images = (
@@ -132,15 +134,19 @@ class FactorTasks:
         weight = support * (0.5 + torch.rand(support.shape, generator=generator))
         weight = weight * (2 * torch.randint(2, support.shape, generator=generator) - 1)
         weight = weight / (self._reference @ weight.T).std(0)[:, None]
-        score = torch.einsum("tpf,tf->tp", factors, weight)
-        score = score + self.noise * torch.randn(score.shape, generator=generator)
+        score = self._score(factors, weight, generator)
         classes = torch.tensor(self.kinds).repeat(-(-count // len(self.kinds)))[:count]
+        reference = self._reference @ weight.T
+        labels = _labels(score, classes, reference)
+        while bool((alike := _alike(labels) & (classes > 0)).any()):
+            factors[alike] = self._factors(split, int(alike.sum()), generator)
+            score[alike] = self._score(factors[alike], weight[alike], generator)
+            labels = _labels(score, classes, reference)
         observed = torch.ones(score.shape, dtype=torch.bool)
         if labelled is not None:
             low, high = labelled
             known = torch.randint(low, high + 1, (count, 1), generator=generator)
             observed = torch.arange(self.points) < known
-        labels = _labels(score, classes, self._reference @ weight.T)
         order = _one_of_each_first(labels, classes)
         labels = labels.gather(1, order) * observed
         factors = factors.gather(1, order.unsqueeze(-1).expand_as(factors))
@@ -152,6 +158,15 @@ class FactorTasks:
             factor_value=factors, support=support, weight=weight, factors=self.factor_names
         )
         return TaskSplit(inputs, labels, observed, classes, truth)
+
+    def _score(
+        self,
+        factors: Float[Tensor, "task point factor"],
+        weight: Float[Tensor, "task factor"],
+        generator: Generator,
+    ) -> Float[Tensor, "task point"]:
+        score = torch.einsum("tpf,tf->tp", factors, weight)
+        return score + self.noise * torch.randn(score.shape, generator=generator)
 
     def _factors(
         self, split: str, count: int, generator: Generator
@@ -209,6 +224,10 @@ def _labels(
         edges = reference[:, own].quantile(shares, 0).T.contiguous()
         found[own] = torch.searchsorted(edges, score[own].contiguous()).float()
     return found
+
+
+def _alike(labels: Float[Tensor, "task point"]) -> Bool[Tensor, " task"]:
+    return (labels == labels[:, :1]).all(1)
 
 
 def _one_of_each_first(

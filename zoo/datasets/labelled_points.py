@@ -201,8 +201,8 @@ def read_table(path: str | Path) -> LabelledPoints:
 
     A CSV file has a header; columns called `label:NAME` are labels, empty where missing, and all
     others are numbers that points are made of. Labels that are words become classes in alphabetical
-    order. An npz file has `inputs`, (point, feature) numbers or (point, channel, row, column)
-    images, and one array (point) for each label, NaN where missing.
+    order, at most 20. An npz file has `inputs`, (point, feature) numbers or (point, channel, row,
+    column) images, and one array (point) for each label, NaN where missing.
 
     Args:
         path: The file.
@@ -230,6 +230,10 @@ def _of_npz(file: Path) -> LabelledPoints:
             f"{file}: found inputs of shape {tuple(inputs.shape)}, expected (point, feature) or "
             "(point, channel, row, column)."
         )
+    if words := [name for name in names if arrays[name].dtype.kind not in "biuf"]:
+        raise DataError(f"{file}: found {words} that are no numbers. Number classes from 0.")
+    if not names:
+        raise DataError(f"{file}: found inputs and no labels. Add an array (point) for each label.")
     if wrong := [name for name in names if arrays[name].shape != (len(inputs),)]:
         raise DataError(f"{file}: found {wrong} of another shape than ({len(inputs)},): no labels.")
     labels = np.stack([np.asarray(arrays[name], dtype=np.float32) for name in names], 1)
@@ -249,7 +253,10 @@ def _of_csv(file: Path) -> LabelledPoints:
             f"{file}: rows {ragged[:_SHOWN]} have another number of cells than the header's "
             f"{len(header)}. Repair them."
         )
-    columns = {name.strip(): [row[k].strip() for row in rows] for k, name in enumerate(header)}
+    header = [name.strip() for name in header]
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise DataError(f"{file}: found several columns called {twice}. Rename or drop them.")
+    columns = {name: [row[k].strip() for row in rows] for k, name in enumerate(header)}
     labels = {name.removeprefix(_LABEL): v for name, v in columns.items() if name[:6] == _LABEL}
     inputs = {name: values for name, values in columns.items() if name[:6] != _LABEL}
     if not labels or not inputs or not rows:
@@ -260,7 +267,7 @@ def _of_csv(file: Path) -> LabelledPoints:
     numbers = [_numbers(file, name, values) for name, values in inputs.items()]
     return LabelledPoints(
         inputs=torch.tensor(numbers).T.contiguous(),
-        labels=torch.tensor([_classes(values) for values in labels.values()]).T.contiguous(),
+        labels=torch.tensor([_classes(file, *each) for each in labels.items()]).T.contiguous(),
         names=tuple(labels),
     )
 
@@ -275,10 +282,27 @@ def _numbers(file: Path, name: str, cells: Sequence[str]) -> list[float]:
         ) from error
 
 
-def _classes(cells: Sequence[str]) -> list[float]:
+def _classes(file: Path, name: str, cells: Sequence[str]) -> list[float]:
     """Return labels as numbers, NaN where they are empty; words are numbered by the alphabet."""
-    try:
+    words = sorted({cell for cell in cells if cell and not _is_number(cell)})
+    if not words:
         return [float(cell) if cell else float("nan") for cell in cells]
+    if len(words) < len(set(cells) - {""}):
+        raise DataError(
+            f"{file}: label {name!r} has numbers and words, such as {words[:_SHOWN]}. Leave cells "
+            "empty where the label is missing; classes are all numbers, or all words."
+        )
+    if len(words) > _MOST_CLASSES:
+        raise DataError(
+            f"{file}: label {name!r} has {len(words)} different words, but up to {_MOST_CLASSES} "
+            "are taken for classes. Put some together, or leave this label out."
+        )
+    return [float(words.index(cell)) if cell else float("nan") for cell in cells]
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
     except ValueError:
-        words = sorted(set(cells) - {""})
-        return [float(words.index(cell)) if cell else float("nan") for cell in cells]
+        return False
+    return True

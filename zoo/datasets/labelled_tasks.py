@@ -151,6 +151,9 @@ class LabelledTasks:
         support = torch.arange(len(self.names)) == chosen
         if kind == 0:
             rows = _some((~column.isnan()).nonzero().flatten(), self.points, generator)
+            if bool((column[rows] == column[rows[0]]).all()):  # of a number that rarely differs
+                others = ~column.isnan() & (column != column[rows[0]])
+                rows[-1] = _some(others.nonzero().flatten(), 1, generator)[0]
             mean, scale = self._scales[:, chosen]
             return rows, (column[rows] - mean) / scale, 0, support
         values = column[~column.isnan()].unique()

@@ -234,3 +234,20 @@ def test_continuous_factors_ask_for_bins():
     found = dci(factors, factors, bins=3, trees=5)
     assert found.disentanglement > 0.9
     assert found.informativeness > 0.95
+
+
+@pytest.mark.parametrize("often", [0.0, 1.0])
+def test_bins_tell_rare_values_apart(often):
+    factor = np.full((100, 1), often)
+    factor[::10] = 1 - often
+    found = shared_information(np.column_stack([factor, np.arange(100)]), factor, bins=5)
+    entropy = -(0.1 * math.log(0.1) + 0.9 * math.log(0.9))
+    np.testing.assert_allclose(found.entropy, entropy)
+    np.testing.assert_allclose(found.information[0], entropy)
+
+
+def test_a_single_class_to_learn_from_is_refused():
+    factor = np.repeat([0.0, 1.0], [20, 10])[:, None]
+    for score in (separability, dci):
+        with pytest.raises(DataError, match="single class of factor 0 among the 20 data"):
+            score(np.arange(30.0)[:, None], factor)

@@ -157,3 +157,12 @@ def test_padding_has_no_labels():
 def test_options_out_of_range_are_refused(option):
     with pytest.raises(DataError, match=r"Found .*; expected"):
         FactorTasks(**SMALL | option)
+
+
+def test_tasks_of_few_points_have_two_classes_all_the_same():
+    data = FactorTasks(num_tasks=200, test_tasks=20, points=4, kinds=(2, 3))
+    labels = data.train.observations["labels"]
+    assert bool((labels.amax(1) > labels.amin(1)).all())
+    for options in ({"points": 4}, {"labelled": (4, 20)}):
+        with pytest.raises(DataError, match=r"tasks of 4 labels; expected 5 or more, as classes"):
+            FactorTasks(kinds=(5,), **options)

@@ -197,6 +197,9 @@ def test_a_table_of_ones_own(tmp_path):
         ("a,label:b\n1,2\n1\n", r"rows \[3\]"),
         ("a,label:b\nred,2\nblue,3\n", "cells that are no numbers"),
         ("", "is empty"),
+        ("a,a,label:b\n1,2,3\n", r"several columns called \['a'\]"),
+        ("a,label:b\n1,2.5\n2,NA\n", r"'b' has numbers and words, such as \['NA'\]"),
+        ("a,label:b\n" + "".join(f"{k},w{k}\n" for k in range(21)), "21 different words"),
     ],
 )
 def test_tables_that_are_none_are_refused(tmp_path, text, message):
@@ -216,6 +219,13 @@ def test_arrays_of_ones_own(tmp_path):
     np.savez(path, inputs=rng.random((50, 8)), age=rng.random(49))
     with pytest.raises(DataError, match="no labels"):
         read_table(path)
+    np.savez(path, inputs=rng.random((2, 8)), fate=np.array(["stem", "blood"]))
+    with pytest.raises(DataError, match=r"'fate'.*no numbers\. Number classes"):
+        read_table(path)
+    np.savez(path, inputs=rng.random((2, 8)))
+    with pytest.raises(DataError, match=r"no labels\. Add an array"):
+        read_table(path)
+    np.savez(path, inputs=rng.random((50, 8)), age=rng.random(49))
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError):
@@ -235,3 +245,12 @@ def test_published_files_are_tasks(data_dir, name, label):
     assert batch["inputs"].shape[1:] == (12, *data.input_shape)
     assert data.input_shape[-1] == 32
     assert float(batch["inputs"].max()) <= 1
+
+
+def test_numbers_that_rarely_differ_do_in_every_task():
+    count = torch.zeros(300, 1)
+    count[::20, 0] = torch.arange(15.0) / 2
+    found = LabelledPoints(inputs=torch.randn(300, 3), labels=count, names=("count",))
+    split = LabelledTasks((found,) * 3, kinds={"count": 0}, num_tasks=60, points=16).train
+    labels = split.observations["labels"]
+    assert bool((labels.amax(1) > labels.amin(1)).all())
