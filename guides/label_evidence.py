@@ -98,7 +98,7 @@ class LabelEvidence:
         mean, spread = self._outputs(heads)
         weighed = self._curvature * self._there
         total = weighed.sum(1, keepdim=True).clamp(min=_LEAST)
-        half = (self._classes / 2 - 1) * (self._there[:, :1] > 0)
+        half = (self._classes / 2 - 1) * self._there[:, :1]
         offset = (half + (weighed * mean).sum(1, keepdim=True)) / total
         self._offset = torch.where(self._several, offset, 0.0)
         square = spread + (mean - self._offset).square()

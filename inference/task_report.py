@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..zoo.errors import DataError
@@ -94,7 +95,8 @@ def few_shot_scores(
 
     Args:
         run: A run.
-        split: New tasks; those with no further labels are left out.
+        split: New tasks; left out are those with no further labels, those whose first labels are of
+            one class, and those with fewer of these than classes.
         count: How many labels are told.
         seed: Of the draws of heads.
 
@@ -103,7 +105,7 @@ def few_shot_scores(
         task of numbers.
 
     Raises:
-        DataError: No task has labels beyond those that are told.
+        DataError: No task is left.
     """
     batch = split.observations
     order = batch["observed"].cumsum(1)
@@ -111,11 +113,11 @@ def few_shot_scores(
         batch["observed"] & (order <= count),
         batch["observed"] & (order > count),
     )
-    kept = asked.any(1) & told.any(1)
+    kept = asked.any(1) & _enough_told(batch["labels"], told, batch["classes"])
     if not bool(kept.any()):
         raise DataError(
-            f"Found no task with more than {count} labels, so that none is left to be predicted. "
-            "Tell fewer."
+            f"Found no task with more than {count} labels, of which the first {count} hold two "
+            "classes or more, so that nothing is left to be predicted. Tell fewer."
         )
     inputs, labels, classes = (batch[name][kept] for name in ("inputs", "labels", "classes"))
     found = adapt(
@@ -252,16 +254,32 @@ def _known(
         return None
     many = max(len(np.unique(column)) for column in factors.T) > _MANY_VALUES
     bins = _BINS if many else None
-    importances = dci(codes, factors, bins=bins, trees=_TREES, seed=seed)
+    try:
+        importances = dci(codes, factors, bins=bins, trees=_TREES, seed=seed)
+    except DataError:  # a class so rare that none of the points to learn from has another
+        return None
     return _Known(codes, factors, bins, importances)
+
+
+def _enough_told(
+    labels: Float[Tensor, "task point"], told: Bool[Tensor, "task point"], classes: Tensor
+) -> Bool[Tensor, " task"]:
+    """Return which tasks have labels of two values among those that are told, and enough."""
+    least = torch.where(told, labels, torch.inf).amin(1)
+    most = torch.where(told, labels, -torch.inf).amax(1)
+    return (least < most) & (told.sum(1) >= classes)
 
 
 def _scores(run: Run, split: Any, seed: int) -> _Scores:  # noqa: ANN401 - a split of tasks
     """Return scores by number of labels, of those tasks that have enough for all numbers."""
     batch = split.observations
     counts = _counts(split)
-    enough = (batch["observed"].sum(1) > max(counts, default=0)).nonzero().flatten()
-    tasks = split.some(enough)
+    told = batch["observed"] & (batch["observed"].cumsum(1) <= min(counts, default=0))
+    enough = batch["observed"].sum(1) > max(counts, default=0)
+    enough &= _enough_told(batch["labels"], told, batch["classes"])
+    if not bool(enough.any()):
+        return {}
+    tasks = split.some(enough.nonzero().flatten())
     return {count: few_shot_scores(run, tasks, count, seed=seed) for count in counts}
 
 

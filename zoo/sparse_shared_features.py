@@ -424,7 +424,8 @@ class SparseSharedFeatures(nn.Module):
         """Raise `DataError` unless these are tasks that the model can be fitted to."""
         outputs, features = self.config.num_outputs, self.config.num_features
         check_tasks(batch, self.config.input_shape, outputs)
-        check_room(*batch["labels"].shape, outputs, features)
+        tasks, points = batch["labels"].shape
+        check_room(tasks, points, outputs, features)
 
 
 def _decoder(config: SparseSharedFeatures.Config) -> nn.Module:

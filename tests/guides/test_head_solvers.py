@@ -55,6 +55,33 @@ def test_heads_of_numbers_under_a_normal_prior_are_the_exact_posterior():
     torch.testing.assert_close(heads.mean[0, 0], mean)
 
 
+def test_where_the_bound_of_classes_touches_does_not_depend_on_how_often_labels_count():
+    x, labels, observed, classes = tasks([4], outputs=4)
+    heads = Heads(
+        torch.randn(1, 4, 4, dtype=torch.float64),
+        torch.eye(4, dtype=torch.float64).expand(1, 4, 4, 4),
+    )
+    once, often = (
+        LabelEvidence(
+            x,
+            torch.zeros_like(x),
+            labels,
+            observed,
+            classes,
+            num_outputs=4,
+            label_scale=SCALE,
+            count=count * ONE,
+        )
+        for count in (1, 100)
+    )
+    for each in (once, often):
+        each.tighten(heads)
+    matrix, vector = once.quadratic
+    more, larger = often.quadratic
+    torch.testing.assert_close(more, 100 * matrix)
+    torch.testing.assert_close(larger, 100 * vector)
+
+
 def test_uncertain_features_weigh_less():
     x, labels, observed, classes = tasks([0])
     sure, unsure = (

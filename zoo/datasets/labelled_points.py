@@ -14,11 +14,11 @@ from torch.nn.functional import avg_pool2d
 
 from ..errors import DataError
 from .files import NPZ_MAGIC, magic_of, only_data_errors, read_npz
-from .images import Images, to_float
+from .images import Images, spaced, to_float
 from .sequences import ImageSequences, SequenceSplit
 from .splits import divide
 
-__all__ = ["LabelledPoints", "kinds_of", "read_table"]
+__all__ = ["LabelledPoints", "kinds_of", "read_table", "standardised"]
 
 _MOST_CLASSES = 20  # whole numbers of more distinct values than this are taken for numbers
 _LABEL = "label:"
@@ -80,6 +80,10 @@ class LabelledPoints:
     def rows(self, rows: Tensor) -> "LabelledPoints":
         """Return some of the points."""
         return LabelledPoints(inputs=self.inputs[rows], labels=self.labels[rows], names=self.names)
+
+    def spaced(self, limit: int | None) -> "LabelledPoints":
+        """Return at most `limit` of the points, evenly spaced."""
+        return self if limit is None else self.rows(spaced(len(self), limit))
 
     def halved(self, times: int = 1) -> "LabelledPoints":
         """Return images of half the height and width, by means of 2 x 2 pixels, so many times.
@@ -158,6 +162,20 @@ def _of_split(sequences: ImageSequences, part: SequenceSplit) -> LabelledPoints:
         labels=table.repeat_interleave(sequences.length, 0),
         names=tuple(columns),
     )
+
+
+def standardised(
+    parts: tuple[LabelledPoints, LabelledPoints, LabelledPoints],
+) -> tuple[LabelledPoints, LabelledPoints, LabelledPoints]:
+    """Return vectors with mean 0 and variance 1 in the first part; images as they are."""
+    inputs = parts[0].inputs
+    if inputs.ndim != 2:
+        return parts
+    mean, scale = inputs.mean(0), inputs.std(0, correction=0).clamp(min=1e-12)
+    train, validation, test = (
+        dataclasses.replace(part, inputs=(part.inputs - mean) / scale) for part in parts
+    )
+    return train, validation, test
 
 
 def kinds_of(points: LabelledPoints, given: Mapping[str, int] | None = None) -> dict[str, int]:

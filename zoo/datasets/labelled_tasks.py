@@ -11,7 +11,7 @@ from ..errors import DataError
 from .catalogue import load_images
 from .factor_tasks import FactorTasks
 from .images import Images
-from .labelled_points import LabelledPoints, kinds_of, read_table
+from .labelled_points import LabelledPoints, kinds_of, read_table, standardised
 from .task_split import PointsOf, TaskSplit, TaskTruth
 
 __all__ = ["LabelledTasks", "open_tasks"]
@@ -242,10 +242,11 @@ def open_tasks(
     Args:
         name: "factors" or "ellipses", which are made; "sprites", whose attributes, action and
             direction are labels; any other set of images that has labels, by name; or the path of a
-            file of points and labels, see `read_table`.
+            file of points and labels, see `read_table`, whose numbers are scaled to a mean of zero
+            and a variance of one.
         data_dir: Folder of the published files.
         seed: Of all that is drawn.
-        limit: Use so many images, evenly spaced, or make so many tasks of each split.
+        limit: Use so many images or points, evenly spaced, or make so many tasks of each split.
         num_tasks: Of the training split.
         points: Of each task; None: 32, or 128 vectors that are made.
         classes: Draw so many classes of a label for each task; None: all, or 2 of what is made.
@@ -256,7 +257,11 @@ def open_tasks(
     """
     if limit is not None and limit < 1:
         raise DataError(f"limit={limit}: expected 1 or more.")
+    if points is not None and points < 2:
+        raise DataError(f"points={points}: expected 2 or more.")
     if name in ("factors", "ellipses"):
+        if halved:
+            raise DataError(f"{name} are made at their size. Leave out halved={halved}.")
         images = name == "ellipses"
         return FactorTasks(
             images=images,
@@ -283,7 +288,7 @@ def _parts(
     name: str, data_dir: str | Path | None, seed: int, limit: int | None
 ) -> tuple[LabelledPoints, LabelledPoints, LabelledPoints]:
     if Path(name).suffix.lower() in (".csv", ".npz"):
-        return read_table(name).divided(seed)
+        return standardised(read_table(name).spaced(limit).divided(seed))
     source = load_images(name, data_dir, seed=seed)
     if isinstance(source, Images):
         return LabelledPoints.of_images(source.spaced(limit)).divided(seed)

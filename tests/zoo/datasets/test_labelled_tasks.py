@@ -186,6 +186,13 @@ def test_a_table_of_ones_own(tmp_path):
     assert kinds_of(found) == {"fate": 2, "age": 0}
     data = open_tasks(str(path), num_tasks=8, points=10)
     assert data.train.batch([0])["inputs"].shape == (1, 10, 2)
+    scaled = data.train.observations["inputs"]
+    assert float(scaled.abs().max()) < 3  # and not 60 squared
+    assert len(open_tasks(str(path), num_tasks=8, points=10, limit=30).test) == 200
+    with pytest.raises(DataError, match="points=0"):
+        open_tasks(str(path), points=0)
+    with pytest.raises(DataError, match="halved=1"):
+        open_tasks("factors", halved=1)
     with pytest.raises(DataError, match="does not exist"):
         read_table(tmp_path / "none.csv")
 
