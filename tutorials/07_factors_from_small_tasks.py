@@ -117,7 +117,8 @@ plot_importance(importance(plain, data), factors=data.factor_names)
 #
 # The guide reads the head of a new task off its labelled points, in one pass. Here are twenty, with
 # the probability that a weight is not zero, and what they truly depend on. A feature is named for
-# the factor that it is matched to; signs and scales of features are free.
+# the factor that it is matched to; signs and scales of features are free. Those called unused are
+# matched to none: some tell what another leaves of a factor, and are read along with it.
 
 # %%
 matched = mean_correlation(*codes(run, data))
@@ -181,7 +182,8 @@ for feature in np.argsort(-(weight != 0).mean(0))[:4]:
 print("truth:", ", ".join(np.array(data.factor_names)[data.test.truth.support[task]]))
 
 # %% [markdown]
-# Sparse heads on features that are factors need fewer labels than dense heads on mixed ones:
+# While labels are few, sparse heads on features that are factors make smaller errors than dense
+# heads on mixed ones. With many labels, predictions do not tell which features are factors.
 
 # %%
 shots = [3, 5, 10, 20]
@@ -219,9 +221,8 @@ for name, (case, options) in cases.items():
     print(f"completeness {found.completeness:.2f}")
 
 # %% [markdown]
-# You cannot see this from predictions, which are as good in all cases. Ask of your own tasks: is
-# there, for each factor, a task that reads it and not its neighbour? If features do collapse,
-# because sharing is too dear, `run.settings["alarms"]` says so.
+# Ask of your own tasks: is there, for each factor, a task that reads it and not its neighbour? If
+# features collapse, because a price is too high, `run.settings["alarms"]` says so.
 #
 # For your own data: `open_tasks("table.csv")` takes columns called `label:NAME` as tasks, with gaps
 # where labels are missing; see also `mutoscope fit sparse-shared-features --help`.
