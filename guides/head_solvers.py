@@ -10,6 +10,8 @@ from .label_evidence import Heads, LabelEvidence
 
 __all__ = ["Precision", "normal_heads", "spiky_heads"]
 
+_RARE = 1e-3
+
 # Precision of the prior of each weight, given the second moment of its posterior.
 Precision = Callable[[Float[Tensor, "task output feature"]], Float[Tensor, "task output feature"]]
 
@@ -20,6 +22,7 @@ def normal_heads(
     bias_precision: float,
     start: Float[Tensor, "task output feature"],
     rounds: int,
+    last: int = 0,
 ) -> Heads:
     """Return Normal posteriors of heads whose prior is a scale mixture of Normals.
 
@@ -33,10 +36,11 @@ def normal_heads(
         bias_precision: Precision of the prior of biases.
         start: Second moment of weights to begin with.
         rounds: How many.
+        last: Further ones that follow the likelihood itself, see `LabelEvidence.follow`.
     """
     heads = _solved(evidence, precision(start), bias_precision)
-    for _ in range(rounds - 1):
-        evidence.tighten(heads)
+    for done in range(rounds - 1 + last):
+        (evidence.tighten if done < rounds - 1 else evidence.follow)(heads)
         heads = _solved(evidence, precision(heads.second[..., :-1]), bias_precision)
     return heads
 
@@ -60,11 +64,13 @@ def spiky_heads(
     bias_precision: float,
     begin: Heads,
     rounds: int,
+    last: int = 0,
 ) -> tuple[Float[Tensor, "task output coefficient"], Heads]:
     """Return the log-odds that weights are on, and what they are then; the bias always is.
 
     Coefficients are updated one after the other given the means of all others (Titsias and
-    Lázaro-Gredilla 2011; Carbonetto and Stephens 2012).
+    Lázaro-Gredilla 2011; Carbonetto and Stephens 2012). At last, where that is asked for, widths
+    and log-odds become what they are if all others may give way.
 
     Args:
         evidence: What labels say.
@@ -73,15 +79,17 @@ def spiky_heads(
         bias_precision: Precision of the prior of biases.
         begin: Where to begin.
         rounds: How often all are updated.
+        last: Further times, following the likelihood itself.
     """
     mean, features = begin.mean.clone(), begin.mean.shape[-1] - 1
     prior = slab_precision.expand_as(mean).clone()
     prior[..., -1] = bias_precision
     odds = torch.cat([log_odds.expand_as(mean[..., :-1]), torch.full_like(mean[..., :1], 50)], -1)
-    evidence.tighten(begin)
+    heads = begin
     on, spread = torch.ones_like(mean), torch.zeros_like(mean)
     gate = odds.clone()
-    for _ in range(rounds):
+    for done in range(rounds + last):
+        (evidence.tighten if done < rounds else evidence.follow)(heads)
         matrix, linear = evidence.quadratic
         precise = matrix.diagonal(dim1=-2, dim2=-1) + prior
         spread = 1 / precise
@@ -90,11 +98,27 @@ def spiky_heads(
             others = others - matrix[..., k, k] * on[..., k] * mean[..., k]
             mean[..., k] = (linear[..., k] - others) / precise[..., k]
             if k < features:
-                gain = precise[..., k] * mean[..., k].square() + torch.log(
-                    prior[..., k] / precise[..., k]
-                )
-                gate[..., k] = odds[..., k] + gain / 2
+                gain = _gain(mean[..., k], precise[..., k], prior[..., k])
+                gate[..., k] = odds[..., k] + gain
                 on[..., k] = torch.sigmoid(gate[..., k])
         second = on * (mean.square() + spread)
-        evidence.tighten(Heads(on * mean, torch.diag_embed(second - (on * mean).square())))
+        heads = Heads(on * mean, torch.diag_embed(second - (on * mean).square()))
+    if last:
+        precise = precise - _explained(matrix, prior / on.clamp(min=_RARE))
+        gate, spread = odds + _gain(mean, precise, prior), 1 / precise
     return gate, Heads(mean, torch.diag_embed(spread))
+
+
+def _gain(mean: Tensor, precise: Tensor, prior: Tensor) -> Tensor:
+    """Return by how much the log-density of labels is higher with a weight than without."""
+    return (precise * mean.square() + torch.log(prior / precise)) / 2
+
+
+def _explained(
+    matrix: Float[Tensor, "task output coefficient coefficient"],
+    prior: Float[Tensor, "task output coefficient"],
+) -> Float[Tensor, "task output coefficient"]:
+    """Return how much of the precision of each coefficient the others can make up for."""
+    full = matrix + torch.diag_embed(prior)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(full))
+    return full.diagonal(dim1=-2, dim2=-1) - 1 / inverse.diagonal(dim1=-2, dim2=-1)

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -129,7 +129,8 @@ class Entry:
         summary: One line for listings.
         baseline: Name of the model that it is compared with, if there is one.
         shared: Fields of the configuration that the baseline takes over.
-        stills: Whether it reads single images, called `x`, and not sequences called `images`.
+        reads: What it is given: "sequences" of images, called `images`; "stills", single images
+            called `x`; or "tasks", points called `inputs` with `labels`.
         defaults: Options of data and training that suit it, where the command line gives none.
         citations: Works that it builds on.
         example: Makes what the contract tests run.
@@ -141,7 +142,7 @@ class Entry:
     summary: str
     baseline: str | None = None
     shared: tuple[str, ...] = ()
-    stills: bool = False
+    reads: Literal["sequences", "stills", "tasks"] = "sequences"
     defaults: Mapping[str, Any] = field(default_factory=dict)
     citations: tuple[Citation, ...] = ()
     example: Callable[[], Example] = image_sequences
@@ -195,7 +196,7 @@ ENTRIES = (
         EntropyOrderedFlow,
         EntropyOrderedFlowGuide,
         "entropy-ordered flow",
-        stills=True,
+        reads="stills",
         citations=(
             Citation("galperin2026core"),
             Citation("gresele2021independent", lambda model, guide: model.total_correlation > 0),
@@ -240,7 +241,8 @@ ENTRIES = (
         SparseSharedFeatures,
         SparseSharedFeaturesGuide,
         "features that many tasks share, each of which reads few",
-        defaults={"batch_size": 32, "max_steps": 1200},
+        reads="tasks",
+        defaults={"data": "factors", "batch_size": 32, "max_steps": 1200},
         citations=(
             Citation("fumero2023leveraging"),
             Citation("lachapelle2023synergies"),

@@ -40,6 +40,7 @@ Fixed = tuple[float, float]
 _SMALLEST = 1e-4  # of what a weight's size is taken for, where its price per size is asked for
 _PACE = 30.0  # what all tasks share is learned this much faster than networks
 _LEAST = 1e-8
+_CONVERGED, _FOLLOWING = 10, 3
 _WIDTH = 0.2  # of log-widths, at first
 
 
@@ -73,7 +74,15 @@ class AbstractHeads(nn.Module):
     def __init__(self, model: SparseSharedFeatures, rounds: int) -> None:
         super().__init__()
         object.__setattr__(self, "model", model)  # whose parameters are not the guide's
-        self.rounds = rounds
+        self._rounds = rounds
+
+    @property
+    def rounds(self) -> tuple[int, int]:
+        """How many rounds bound the likelihood, and how many follow it.
+
+        In training, the next step goes on from there; afterwards heads are to be right at once.
+        """
+        return (self._rounds, 0) if self.training else (_CONVERGED * self._rounds, _FOLLOWING)
 
     model: SparseSharedFeatures
 
@@ -210,26 +219,27 @@ class SpikyHeads(AbstractHeads):
         super().__init__(model, rounds)
         self.log_counts = nn.Parameter(torch.zeros(2, model.config.num_features))
 
-    def _inclusion(self) -> Beta:
+    def inclusion_posterior(self) -> Beta:
+        """Return q(inclusion) of each feature."""
         on, off = torch.exp(_PACE * self.log_counts)
         return Beta(on, off)
 
     def draw_shared(self) -> None:
         """Draw how many tasks use each feature."""
-        pyro.sample("inclusion", self._inclusion().to_event(1))
+        pyro.sample("inclusion", self.inclusion_posterior().to_event(1))
 
     def draw(self, points: LabelledPoints) -> None:
         """Draw weights, which may be zero, and biases."""
         used, model = self.used(points), self.model
         with torch.no_grad():
             scale = model.weight_scale(points.classes)
-            law = self._inclusion()
+            law = self.inclusion_posterior()
             odds = torch.digamma(law.concentration1) - torch.digamma(law.concentration0)
             evidence = self.evidence(points)
             begin = _posterior(self, points, lambda s: 1 / (scale * s.sqrt().clamp(min=_SMALLEST)))
             odds = odds - scale * self.price(points, None, shared=False)(scale)
             gate, heads = spiky_heads(
-                evidence, odds, 1 / scale.square(), BIAS_SCALE**-2, begin, self.rounds
+                evidence, odds, 1 / scale.square(), BIAS_SCALE**-2, begin, *self.rounds
             )
             width = heads.covariance.diagonal(dim1=-2, dim2=-1).sqrt()
         slab = Normal(heads.mean[..., :-1], width[..., :-1])
@@ -278,7 +288,7 @@ class PointHeads(AbstractHeads):
         prior = 1 / scale if laplace else 0 * scale
         ridge = 0 * scale if laplace else 1 / scale.square()
         prices = [self._charged(seen, fixed, prior, shared=shared) for shared in (False, True)]
-        weight, bias = proximal.solve(prices, ridge, self.rounds, self.traced)
+        weight, bias = proximal.solve(prices, ridge, self._rounds, self.traced)
         mean = torch.cat([weight, bias.unsqueeze(-1)], -1)
         return Heads(mean, torch.zeros_like(mean).unsqueeze(-1).expand(*mean.shape, mean.shape[-1]))
 
@@ -309,7 +319,7 @@ def heads_for(
 def _posterior(heads: AbstractHeads, points: LabelledPoints, precision: Precision) -> Heads:
     scale, config = heads.model.weight_scale(points.classes), heads.model.config
     start = scale.square().expand(len(scale), config.num_outputs, config.num_features)
-    return normal_heads(heads.evidence(points), precision, BIAS_SCALE**-2, start, heads.rounds)
+    return normal_heads(heads.evidence(points), precision, BIAS_SCALE**-2, start, *heads.rounds)
 
 
 def _draw(heads: Heads, used: Bool[Tensor, "task output"]) -> None:

@@ -48,7 +48,7 @@ def describe(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse n
 
     chosen, options = Entry.named(entry), (_part(words, "model"), _part(words, "guide"))
     check_entry(chosen, *options)
-    data = _options(DataOptions, words).open(seed=0, stills=chosen.stills)
+    data = _options(DataOptions, words).open(seed=0, reads=chosen.reads)
     pair = build(chosen, data, *options, seed=0)
     batch = data.train.batch(torch.arange(min(4, len(data.train))))
     _console().print(described(*pair, batch, size=len(data.train)).table())
@@ -69,7 +69,7 @@ def fit(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse namesp
             f"{folder} already holds files. Choose another --out, or pass --overwrite."
         )
     sizes = _sizes(words.autoencoders)
-    if sizes and not Entry.named(entry).stills:
+    if sizes and Entry.named(entry).reads != "stills":
         raise ConfigError(
             f"--autoencoders compares compression, but {entry} has no latents in order. Leave it "
             "out."
@@ -188,10 +188,15 @@ def plot(folder: str, *, draws: int = 100, seed: int = 0) -> None:
     from .codes import OrdersLatents
     from .core_pictures import draw_core_pictures
     from .pictures import draw_pictures
+    from .task_report import draw_task_pictures
 
     _check_seed(seed)
     figures = Path(folder) / "figures"
     run, data = _run_and_set(folder)
+    if entry_of(run.model, run.guide).reads == "tasks":
+        draw_task_pictures(run, data.test.first(_MOST_DATA), figures, draws=draws, seed=seed)
+        _console().print(f"Pictures: {figures}")
+        return
     if isinstance(run.model, OrdersLatents):
         draw_core_pictures(run, data.train, data.test, figures, seed=seed)
         _console().print(f"Pictures: {figures}")
@@ -237,8 +242,8 @@ def _run_and_set(folder: str) -> tuple[Run, Any]:
             "`Run.load(folder)` there, with your data."
         )
     options = DataOptions.from_dict(run.settings["data"])
-    stills = entry_of(run.model, run.guide).stills
-    return run, options.open(seed=run.settings["fit"]["seed"], stills=stills)
+    reads = entry_of(run.model, run.guide).reads
+    return run, options.open(seed=run.settings["fit"]["seed"], reads=reads)
 
 
 def _options(kind: type[AbstractConfig], chosen: Any) -> Any:  # noqa: ANN401 - any configuration

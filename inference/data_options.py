@@ -9,6 +9,7 @@ from ..zoo.errors import DataError
 __all__ = ["DataOptions"]
 
 _OF_BALLS = ("support", "blocks", "balls", "occlusion")
+_OF_TASKS = ("points", "classes", "halved")
 _OF_MOTION = ("transforms", "steps", "sequences_per_image", "signed")
 
 
@@ -18,7 +19,8 @@ class DataOptions(AbstractConfig):
 
     Attributes:
         data: Name of a data set (digits, mnist, fashion_mnist, sprites, …), or path of a file or
-            folder of images.
+            folder of images; for models of tasks factors, ellipses, a set of images with labels,
+            or path of a CSV or npz file of points and labels.
         data_dir: Folder of its published files; the digits need none.
         transforms: What moves the images, separated by commas: rotation, scale, hue, translation_x,
             translation_y, brightness. None takes those that suit the data.
@@ -40,6 +42,10 @@ class DataOptions(AbstractConfig):
         balls: Least and largest number of balls in a picture, separated by a comma, such as 1,2.
             None takes two.
         occlusion: Whether the second ball hides the first, so that pictures are no sums.
+        points: Number of points of a task, for models of tasks only, as the next two. None takes
+            32, or 128 vectors that are made.
+        classes: Draw so many classes of a label for each task. None takes all.
+        halved: Halve the height and width of images so many times.
         limit: Use at most this many images.
     """
 
@@ -56,6 +62,9 @@ class DataOptions(AbstractConfig):
     blocks: str | None = None
     balls: str | None = None
     occlusion: bool = False
+    points: int | None = None
+    classes: int | None = None
+    halved: int = 0
     limit: int | None = None
 
     def check(self) -> None:
@@ -72,18 +81,22 @@ class DataOptions(AbstractConfig):
             for name in _OF_BALLS:
                 self.require(not getattr(self, name), name, "left out unless data=balls")
 
-    def open(self, *, seed: int, stills: bool = False) -> Any:  # noqa: ANN401 - any data set
+    def open(self, *, seed: int, reads: str = "sequences") -> Any:  # noqa: ANN401 - any data set
         """Return the data set.
 
         Args:
             seed: Of the split and of all motion.
-            stills: Whether single images are wanted, not sequences.
+            reads: What is wanted: "sequences" of images, "stills" or "tasks".
 
         Raises:
             DataError: The data are unknown, missing or bad, or options of motion were given for
                 images that do not move.
         """
-        if stills:
+        if reads == "tasks":
+            return self._open_tasks(seed)
+        if any(getattr(self, name) for name in _OF_TASKS):
+            raise DataError(f"This model reads no tasks. Leave out {', '.join(_OF_TASKS)}.")
+        if reads == "stills":
             return self._open_stills(seed)
         if self.data in ("balls", "ball_sequences"):
             return self._open_balls(seed)
@@ -132,6 +145,22 @@ class DataOptions(AbstractConfig):
         if self.balls is not None:
             asked["balls"] = tuple(int(word) for word in self.balls.split(","))
         return open_balls(seed=seed, limit=self.limit, **asked)
+
+    def _open_tasks(self, seed: int) -> Any:  # noqa: ANN401 - a data set of tasks
+        from ..zoo.datasets import open_tasks
+
+        refused = (*_OF_MOTION, "length", *_OF_BALLS)
+        if any(getattr(self, name) for name in refused):
+            raise DataError(f"This model reads tasks. Leave out {', '.join(refused)}.")
+        return open_tasks(
+            self.data,
+            self.data_dir,
+            seed=seed,
+            limit=self.limit,
+            points=self.points,
+            classes=self.classes,
+            halved=self.halved,
+        )
 
     def _open_stills(self, seed: int) -> Any:  # noqa: ANN401 - a data set of still images
         from ..zoo.datasets.stills import open_stills

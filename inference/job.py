@@ -21,9 +21,18 @@ from .run import Run, read_run
 __all__ = ["OF_DATA", "Job", "build", "check_entry"]
 
 # Fields of a model's configuration that data decide, where they know them.
-OF_DATA = ("image_shape", "length", "orders", "factors", "turning")
+OF_DATA = (
+    "image_shape",
+    "length",
+    "orders",
+    "factors",
+    "turning",
+    "input_shape",
+    "num_outputs",
+)
 
 _BASELINE_STEPS = 1500
+_CALLED = {"sequences": "images", "stills": "x", "tasks": "inputs"}
 _ANY_SHAPE = (1, 1024, 1024)  # of images that nothing is wrong with
 _STARTED_FROM = 256  # data
 _REPORT = "report.json"
@@ -69,7 +78,7 @@ def check_entry(entry: Entry, model: dict[str, Any], guide: dict[str, Any]) -> N
         ConfigError: The model takes something else than images, or a field is unknown or out of
             range.
     """
-    tensor = "x" if entry.stills else "images"
+    tensor = _CALLED[entry.reads]
     _, *taken = inspect.signature(entry.model.forward).parameters.values()
     named = [p for p in taken if p.kind is not p.VAR_KEYWORD and p.name != "size"]
     names = [p.name for p in named]
@@ -81,7 +90,8 @@ def check_entry(entry: Entry, model: dict[str, Any], guide: dict[str, Any]) -> N
             f"{entry.name} takes {', '.join(names)}, but the data sets of the command line are "
             f"image sequences, called images. Train it in Python: fit(model, guide, {{{tensors}}})."
         )
-    shape = {"image_shape": _ANY_SHAPE} if "image_shape" in _names(entry.model.Config) else {}
+    known = _names(entry.model.Config)
+    shape = {name: _ANY_SHAPE for name in ("image_shape", "input_shape") if name in known}
     entry.model.Config.from_dict(shape | model)
     entry.guide.Config.from_dict(guide)
 
@@ -173,12 +183,11 @@ class Job:
     def _opened(self) -> Any:  # noqa: ANN401 - any data set of image sequences
         from rich.console import Console
 
-        stills = Entry.named(self.entry).stills
-        data = self.data.open(seed=self.options.seed, stills=stills)
-        kind = "images of" if stills else f"sequences of {data.length} frames"
+        reads = Entry.named(self.entry).reads
+        data = self.data.open(seed=self.options.seed, reads=reads)
         Console(highlight=False).print(
-            f"{data.name}: {len(data.train)} training and {len(data.test)} test {kind} "
-            f"{'x'.join(map(str, data.image_shape))}"
+            f"{data.name}: {len(data.train)} training and {len(data.test)} test "
+            f"{_in_words(data, reads)}"
         )
         return data
 
@@ -188,6 +197,7 @@ class Job:
         from .codes import OrdersLatents
         from .core_report import core_report
         from .report import report
+        from .task_report import task_report
 
         if not leads():
             return
@@ -199,6 +209,11 @@ class Job:
             )
             console.print(findings.table("held-out images"))
             console.print(f"Pictures: {folder / 'figures'}   codes: {folder / 'posterior.nc'}")
+            return
+        if Entry.named(self.entry).reads == "tasks":
+            findings = task_report(run, data, folder, draws=self.draws, progress=not quiet)
+            console.print(findings.table("new tasks"))
+            console.print(f"Pictures: {folder / 'figures'}   heads: {folder / 'posterior.nc'}")
             return
         baseline = self._train_baseline(len(data.train), quiet=quiet)
         findings = report(
@@ -239,6 +254,15 @@ def _initialise(model: torch.nn.Module, train: Any, *, seed: int) -> None:  # no
             torch.manual_seed(seed)
             wanted = getattr(model, "starting_data", _STARTED_FROM)
             start(**train.batch(torch.arange(min(wanted, len(train)))))
+
+
+def _in_words(data: Any, reads: str) -> str:  # noqa: ANN401 - any data set
+    if reads == "tasks":
+        return f"tasks of {data.points} points of {'x'.join(map(str, data.input_shape))}"
+    shape = "x".join(map(str, data.image_shape))
+    return (
+        f"images of {shape}" if reads == "stills" else f"sequences of {data.length} frames {shape}"
+    )
 
 
 def _names(config: Any) -> set[str]:  # noqa: ANN401 - a configuration's class

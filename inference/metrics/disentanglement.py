@@ -5,7 +5,7 @@ from jaxtyping import Shaped
 
 from .arrays import Array
 from .factors import codes_and_factors
-from .importances import dci
+from .importances import Importances, dci
 from .information import info_mec, shared_information
 from .recovery import explained_variance, mean_correlation
 from .robustness import interventional_robustness
@@ -20,6 +20,7 @@ def disentanglement(
     *,
     bins: int | None = None,
     trees: int = 100,
+    importances: Importances | None = None,
     seed: int = 0,
 ) -> dict[str, float]:
     """Score codes in all ways; each is explained where it is computed.
@@ -30,6 +31,7 @@ def disentanglement(
         bins: None for factors that are classes; else they are continuous, and so many classes of
             equal size are made of them where a score needs classes.
         trees: Rounds of boosting behind the scores called DCI.
+        importances: What `dci` returned for them, where that is known.
         seed: Of what is fitted.
 
     Returns:
@@ -42,7 +44,8 @@ def disentanglement(
             many distinct values to be classes.
     """
     found, true = codes_and_factors(codes, factors)
-    importances = dci(found, true, bins=bins, trees=trees, seed=seed)
+    if importances is None:
+        importances = dci(found, true, bins=bins, trees=trees, seed=seed)
     shared = shared_information(found, true, bins=bins)
     estimated = info_mec(found, true, bins=bins, seed=seed)
     return {

@@ -21,6 +21,7 @@ DRAWN = (
     "test_data_do_not_depend_on_the_others_of_their_batch",  # up to rounding, where points end
 )
 VARIANTS = {
+    "correlated": {"correlated": True},
     "laplace": {"heads": "laplace"},
     "horseshoe": {"heads": "horseshoe"},
     "dense": {"heads": "normal"},

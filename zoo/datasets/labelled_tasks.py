@@ -16,6 +16,7 @@ from .task_split import PointsOf, TaskSplit, TaskTruth
 
 __all__ = ["LabelledTasks", "open_tasks"]
 
+_TEST_TASKS = 200
 _SPLITS = ("train", "validation", "test")
 
 
@@ -60,7 +61,7 @@ class LabelledTasks:
         classes: int | None = None,
         support_sizes: Sequence[int] | None = None,
         held_out: bool = False,
-        test_tasks: int = 200,
+        test_tasks: int = _TEST_TASKS,
         seed: int = 0,
         name: str = "tasks",
     ) -> None:
@@ -241,10 +242,10 @@ def open_tasks(
             file of points and labels, see `read_table`.
         data_dir: Folder of the published files.
         seed: Of all that is drawn.
-        limit: Use so many images, evenly spaced.
+        limit: Use so many images, evenly spaced, or make so many tasks of each split.
         num_tasks: Of the training split.
-        points: Of each task; 64, or 32 of images.
-        classes: Draw so many classes of a label for each task; None: all.
+        points: Of each task; None: 32, or 128 vectors that are made.
+        classes: Draw so many classes of a label for each task; None: all, or 2 of what is made.
         halved: Halve the height and width of published images so many times.
 
     Raises:
@@ -255,7 +256,12 @@ def open_tasks(
     if name in ("factors", "ellipses"):
         images = name == "ellipses"
         return FactorTasks(
-            images=images, num_tasks=num_tasks, points=points or (32 if images else 64), seed=seed
+            images=images,
+            num_tasks=min(num_tasks, limit or num_tasks),
+            test_tasks=min(_TEST_TASKS, limit or _TEST_TASKS),
+            points=points or (32 if images else 128),
+            kinds=(2,) if classes is None else (classes,),
+            seed=seed,
         )
     parts = _parts(name, data_dir, seed, limit)
     if halved:

@@ -41,10 +41,10 @@ class TaskTruth:
         }
     )
 
-    def first(self, count: int) -> "TaskTruth":
-        """Return that of the first tasks."""
+    def some(self, tasks: Int[Tensor, " part"]) -> "TaskTruth":
+        """Return that of some tasks."""
         rows: dict[str, Any] = {
-            name: None if getattr(self, name) is None else getattr(self, name)[:count]
+            name: None if getattr(self, name) is None else getattr(self, name)[tasks]
             for name in self.dims
         }
         return dataclasses.replace(self, **rows)
@@ -118,8 +118,12 @@ class TaskSplit(Dataset[dict[str, Tensor]]):
 
     def first(self, count: int) -> "TaskSplit":
         """Return the first of the tasks."""
-        truth = None if self.truth is None else self.truth.first(count)
-        return TaskSplit(**self.batch(range(min(count, len(self)))), truth=truth)
+        return self.some(torch.arange(min(count, len(self))))
+
+    def some(self, tasks: Int[Tensor, " part"]) -> "TaskSplit":
+        """Return the tasks at these indices."""
+        truth = None if self.truth is None else self.truth.some(tasks)
+        return TaskSplit(**self.batch(tasks), truth=truth)
 
     def with_labels(self, count: int) -> "TaskSplit":
         """Return the same tasks with the first `count` of their labels alone.

@@ -1,5 +1,7 @@
 """Normals that depend on each other: their divergence from those that do not, in closed form."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from pyro.distributions import MultivariateNormal
@@ -21,7 +23,10 @@ def correlation_factor(
 
 
 @register_kl(Independent, torch.distributions.MultivariateNormal)
-def _kl_from_independent(q: Independent, p: MultivariateNormal) -> Float[Tensor, "*batch"]:
+def _kl_from_independent(
+    q: Any,  # noqa: ANN401 - `Independent` of something
+    p: MultivariateNormal,
+) -> Float[Tensor, "*batch"]:
     """KL of a Normal without correlations from one with them; its scale matrix may be shared."""
     base = q.base_dist
     if not isinstance(base, Normal) or q.reinterpreted_batch_ndims != 1:

@@ -1,0 +1,274 @@
+"""What a run learned from many tasks: a table of figures and the pictures that go with it.
+
+Works for any model that `adapt` works for, whose posterior has weights of (task, output, feature)
+and features of (task, point, feature); what the truth does not tell is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from ..zoo.errors import DataError
+from .adaptation import adapt
+from .metrics.disentanglement import disentanglement
+from .metrics.importances import Importances, dci
+from .metrics.recovery import mean_correlation
+from .metrics.supports import feature_use, support_f1
+from .report import Findings
+from .run import Run
+from .sealed import write_whole
+
+if TYPE_CHECKING:
+    import arviz
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_task_pictures", "few_shot_scores", "task_report"]
+
+_MOST = 200  # tasks
+_CODES = 3000  # points on which codes are scored
+_BINS, _TREES = 5, 30
+_MANY_VALUES = 40  # of a factor: then it is continuous
+_LABELS = (5, 10, 25, 50, 100)
+_SHOWN = 40  # tasks in the picture of heads
+_SMALL = 0.2  # share of a task's largest weight below which a feature hardly counts
+_Scores = dict[int, dict[str, np.ndarray]]
+_GROUPS = ("posterior", "sample_stats", "observed_data", "constant_data")
+
+
+def task_report(
+    run: Run,
+    data: Any,  # noqa: ANN401 - any data set of tasks
+    folder: Path,
+    *,
+    draws: int = 100,
+    seed: int = 0,
+    progress: bool = True,
+) -> Findings:
+    """Measure a run on new tasks, and write table, posterior and pictures to its folder.
+
+    Args:
+        run: The run.
+        data: Its data set; the test split is used, up to 200 tasks.
+        folder: Where `report.json`, `posterior.nc` and `figures/` go.
+        draws: Number of posterior draws of each task.
+        seed: Of all draws.
+        progress: Show a bar while the posterior is drawn, if there is a terminal.
+    """
+    split = data.test.first(_MOST)
+    folder.mkdir(parents=True, exist_ok=True)
+    where = folder / "posterior.nc"
+    idata = run.posterior(
+        split, draws=draws, seed=seed, groups=_GROUPS, out=where, progress=progress
+    )
+    scores = _scores(run, split, seed)
+    figures: dict[str, float | list[float]] = {
+        f"{name} from {count} labels": float(each.mean())
+        for count, found in scores.items()
+        for name, each in found.items()
+        if len(each)
+    }
+    known = _known(idata, seed)
+    figures |= _of_features(idata, known, seed)
+    findings = Findings(figures, ())
+    text = json.dumps(findings.by_name(), indent=2) + "\n"
+    write_whole(folder / "report.json", lambda path: path.write_text(text))
+    _draw(run, scores, idata, known, folder / "figures")
+    return findings
+
+
+def few_shot_scores(
+    run: Run,
+    split: Any,  # noqa: ANN401 - a split of tasks
+    count: int,
+    *,
+    seed: int = 0,
+) -> dict[str, Float[np.ndarray, " task"]]:
+    """Score predictions of the labels of new tasks from the first few of them.
+
+    Args:
+        run: A run.
+        split: New tasks; those with no further labels are left out.
+        count: How many labels are told.
+        seed: Of the draws of heads.
+
+    Returns:
+        `accuracy` of each task of classes, and `R²`, the explained share of the variance, of each
+        task of numbers.
+
+    Raises:
+        DataError: No task has labels beyond those that are told.
+    """
+    batch = split.observations
+    order = batch["observed"].cumsum(1)
+    told, asked = (
+        batch["observed"] & (order <= count),
+        batch["observed"] & (order > count),
+    )
+    kept = asked.any(1) & told.any(1)
+    if not bool(kept.any()):
+        raise DataError(
+            f"Found no task with more than {count} labels, so that none is left to be predicted. "
+            "Tell fewer."
+        )
+    inputs, labels, classes = (batch[name][kept] for name in ("inputs", "labels", "classes"))
+    found = adapt(
+        run, inputs, labels, inputs, classes=classes, observed=told[kept], draws=100, seed=seed
+    )
+    right = (found.label.cpu() == labels).float()
+    accuracy = _mean(right, asked[kept])
+    error = _mean((found.mean.cpu() - labels).square(), asked[kept])
+    middle = _mean(labels, asked[kept])[:, None]
+    spread = _mean((labels - middle).square(), asked[kept]).clamp(min=1e-12)
+    number = classes == 0
+    return {
+        "accuracy": accuracy[~number].numpy(),
+        "R²": (1 - error / spread)[number].numpy(),
+    }
+
+
+def draw_task_pictures(
+    run: Run,
+    split: Any,  # noqa: ANN401 - a split of tasks
+    folder: Path,
+    *,
+    draws: int,
+    seed: int,
+) -> None:
+    """Draw heads, importances, few-shot curves and the training as PNG files in `folder`.
+
+    Args:
+        run: The run.
+        split: New tasks.
+        folder: Where the files go.
+        draws: Number of posterior draws of each task.
+        seed: Of the draws.
+    """
+    split = split.first(_MOST)
+    idata = run.posterior(split, draws=draws, seed=seed, groups=("posterior", "constant_data"))
+    _draw(run, _scores(run, split, seed), idata, _known(idata, seed), folder)
+
+
+def _draw(
+    run: Run,
+    scores: _Scores,
+    idata: arviz.InferenceData,
+    known: _Known | None,
+    folder: Path,
+) -> None:
+    from .plots import plot_few_shot, plot_heads, plot_importance, plot_training
+
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = {name: [row[name] for row in run.history] for name in run.history[0]}
+    _save(plot_training(columns), folder / "training.png")
+    drawn = _of_axes(idata, "output")[:, :_SHOWN]
+    inclusion = _inclusion(np.abs(drawn).sum(-2))
+    _save(plot_heads(drawn.mean(0).sum(-2), inclusion=inclusion), folder / "heads.png")
+    for name, file in (("accuracy", "few_shot"), ("R²", "few_shot_numbers")):
+        curve = [found[name] for found in scores.values()]
+        if curve and len(curve[0]):
+            figure = plot_few_shot([*scores], {"new tasks": np.stack(curve)}, score=name)
+            _save(figure, folder / f"{file}.png")
+    if known is not None:
+        names = idata["constant_data"]["factor"].to_numpy().tolist()
+        _save(plot_importance(known.importances, factors=names), folder / "importance.png")
+
+
+def _of_features(idata: arviz.InferenceData, known: _Known | None, seed: int) -> dict[str, float]:
+    drawn = _of_axes(idata, "output")
+    use = feature_use(drawn.mean(0) * ((drawn != 0).mean(0) > 0.5))
+    figures: dict[str, float] = {
+        "features that tasks use": float(use.used),
+        "features of a task": use.per_task,
+    }
+    if known is None:
+        return figures
+    codes, factors = known.codes, known.factors
+    truth = idata["constant_data"]
+    if "support" in truth:
+        support = truth["support"].to_numpy()
+        figures["factors of a task"] = float(support.sum(1).mean())
+        match = mean_correlation(codes, factors).code_of_factor
+        figures["F1 of which factors a task depends on"] = support_f1(use.active, support, match)
+    found = known.importances
+    scores = disentanglement(codes, factors, bins=known.bins, importances=found, seed=seed)
+    return figures | {
+        f"{name} of {_TREES} trees" if "DCI" in name else name: value
+        for name, value in scores.items()
+    }
+
+
+def _inclusion(
+    sizes: Float[np.ndarray, "draw task feature"],
+) -> Float[np.ndarray, "task feature"]:
+    """Return how probable it is that a weight is not zero, or, where none ever is, not small."""
+    least = 0.0 if (sizes == 0).any() else _SMALL * sizes.max(-1, keepdims=True)
+    found: np.ndarray = (sizes > least).mean(0)
+    return found
+
+
+def _of_axes(idata: arviz.InferenceData, axis: str) -> Float[np.ndarray, "draw task _ feature"]:
+    """Return draws of what has this axis between those of task and feature."""
+    for variable in idata["posterior"].data_vars.values():
+        if variable.dims[-3:] == ("task", axis, "feature") and variable.name != "spread":
+            drawn: np.ndarray = variable.to_numpy()[0]
+            return drawn
+    raise KeyError(axis)
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """Mean features of some points, their true factors, bins if these are continuous."""
+
+    codes: Float[np.ndarray, "point feature"]
+    factors: Float[np.ndarray, "point factor"]
+    bins: int | None
+    importances: Importances
+
+
+def _known(idata: arviz.InferenceData, seed: int) -> _Known | None:
+    """Return what is known of points; None if their factors are not, or never change."""
+    if "factor_value" not in idata.get("constant_data", {}):
+        return None
+    factors = idata["constant_data"]["factor_value"].to_numpy()
+    codes = _of_axes(idata, "point").mean(0)
+    codes, factors = codes.reshape(-1, codes.shape[-1]), factors.reshape(-1, factors.shape[-1])
+    rows = np.random.default_rng(seed).permutation(len(codes))[:_CODES]
+    codes, factors = codes[rows], factors[rows]
+    if (np.ptp(factors, axis=0) == 0).any():
+        return None
+    many = max(len(np.unique(column)) for column in factors.T) > _MANY_VALUES
+    bins = _BINS if many else None
+    importances = dci(codes, factors, bins=bins, trees=_TREES, seed=seed)
+    return _Known(codes, factors, bins, importances)
+
+
+def _scores(run: Run, split: Any, seed: int) -> _Scores:  # noqa: ANN401 - a split of tasks
+    """Return scores by number of labels, of those tasks that have enough for all numbers."""
+    batch = split.observations
+    counts = _counts(split)
+    enough = (batch["observed"].sum(1) > max(counts, default=0)).nonzero().flatten()
+    tasks = split.some(enough)
+    return {count: few_shot_scores(run, tasks, count, seed=seed) for count in counts}
+
+
+def _counts(split: Any) -> list[int]:  # noqa: ANN401 - a split of tasks
+    """Return numbers of labels that leave most tasks as many to be predicted."""
+    batch = split.observations
+    least = max(2, int(batch["classes"].max()))
+    most = float(batch["observed"].sum(1).float().median()) / 2
+    return [count for count in _LABELS if least <= count <= most]
+
+
+def _mean(values: Float[Tensor, "task point"], where: Tensor) -> Float[Tensor, " task"]:
+    return (values * where).sum(1) / where.sum(1).clamp(min=1)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    write_whole(path, lambda temporary: figure.savefig(temporary, format="png"))
