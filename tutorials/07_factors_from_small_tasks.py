@@ -96,8 +96,8 @@ def codes(run: Run, data: FactorTasks) -> tuple[np.ndarray, np.ndarray]:
     each = data.test.observations
     with torch.no_grad():
         features, _ = run.guide.eval().read(each["inputs"], each["observed"])
-    found = features.flatten(0, 1)[:3000].numpy()
-    return found, data.test.truth.factor_value.flatten(0, 1)[:3000].numpy()
+    found = features.flatten(0, 1)[:1500].numpy()
+    return found, data.test.truth.factor_value.flatten(0, 1)[:1500].numpy()
 
 
 def importance(run: Run, data: FactorTasks) -> Importances:
@@ -117,8 +117,7 @@ plot_importance(importance(plain, data), factors=data.factor_names)
 #
 # The guide reads the head of a new task off its labelled points, in one pass. Here are twenty, with
 # the probability that a weight is not zero, and what they truly depend on. A feature is named for
-# the factor that it is matched to; signs and scales of features are free. Those called unused are
-# matched to none: some tell what another leaves of a factor, and are read along with it.
+# the factor that it is matched to; signs and scales of features are free.
 
 # %%
 matched = mean_correlation(*codes(run, data))
