@@ -24,7 +24,7 @@ __all__ = ["SparseSharedFeaturesGuide"]
 _MINIMUM_SCALE = 1e-3
 _MOMENTUM = 0.02
 _SCORE = "log p(labels)"
-_FALL = 0.1  # nats per label
+_FALL = 0.45  # nats per label; some is lost where labels no longer count many times
 _LEAST_USE = 0.01
 
 
@@ -149,15 +149,16 @@ class SparseSharedFeaturesGuide(nn.Module):
     ) -> list[str]:
         """Return in words whether features have collapsed that tasks need.
 
-        They have if heads read few of them, and labels are predicted worse in the end than they
-        were earlier in training, when nothing had been charged yet.
+        They have if weights are charged for, heads read few features, and labels are predicted much
+        worse in the end than they were earlier in training, when nothing had been charged yet.
 
         Args:
             batch: Held-out tasks.
             history: Rows of the history of training, in order.
         """
         scores = [row[_SCORE] for row in history if _SCORE in row]
-        if not scores:
+        prices = {name: getattr(self.model.config, name) for name in ("sharing", "sparsity")}
+        if not scores or not any(prices.values()):
             return []
         labels = float(batch["observed"].sum(1).float().mean())
         best, last = max(scores) / labels, scores[-1] / labels
@@ -167,8 +168,7 @@ class SparseSharedFeaturesGuide(nn.Module):
         return [
             f"Features have collapsed: heads read {used} of {there}, and log p(labels) fell from "
             f"{best:.2f} to {last:.2f} nats per label in the course of training. Tasks need more: "
-            f"lower `sharing` (now {self.model.config.sharing:g}) or `sparsity` (now "
-            f"{self.model.config.sparsity:g})."
+            f"lower {' or '.join(f'`{n}` (now {x:g})' for n, x in prices.items() if x)}."
         ]
 
     def features_used(self, batch: Mapping[str, Tensor]) -> int:

@@ -45,6 +45,15 @@ def test_few_features_that_do_or_all_features_raise_none():
     assert declared_alarms(guide, batch, []) == ()
 
 
+def test_what_is_not_charged_for_raises_no_alarm():
+    _, free = pair(heads="laplace", sparsity=0.0, sharing=0.0)
+    batch, worse = mixed_tasks().batch, history(-40.0, -8.0, -20.0)
+    assert declared_alarms(alone(free), batch, worse) == ()
+    _, unshared = pair(heads="laplace", sharing=0.0)
+    (alarm,) = declared_alarms(alone(unshared), batch, worse)
+    assert alarm.endswith("lower `sparsity` (now 0.2).")
+
+
 def test_features_that_no_task_needs_have_not_collapsed_unless_all_have():
     model, guide = pair(heads="laplace")
     batch = mixed_tasks().batch
