@@ -20,7 +20,7 @@ from .description import describe
 from .loggers import Logger, as_loggers, open_loggers
 from .metrics.particles import evaluation
 from .options import FitOptions
-from .processes import on_the_first
+from .processes import leave_at_exit, on_the_first
 from .progress import announce
 from .run import Run, begin_run, build_pair, note_settings, read_unfinished
 from .session import Record, Session
@@ -329,4 +329,6 @@ def _launched(options: FitOptions) -> Fabric:
             f"precision={options.precision!r}: {error}"
         ) from error
     fabric.launch()
+    if fabric.world_size > 1:
+        leave_at_exit()
     return fabric

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -13,7 +14,7 @@ from ..zoo.errors import RunError
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["first_found", "leads", "on_the_first", "over_processes"]
+__all__ = ["first_found", "leads", "leave_at_exit", "on_the_first", "over_processes"]
 
 _Found = TypeVar("_Found")
 
@@ -22,6 +23,20 @@ def leads() -> bool:
     """Tell whether this process is the only one, or the first of several."""
     several = torch.distributed.is_available() and torch.distributed.is_initialized()
     return not several or torch.distributed.get_rank() == 0
+
+
+def leave_at_exit() -> None:
+    """Part from the other processes in good order when this one ends.
+
+    Otherwise threads of the connection may still run while the interpreter is torn down, which can
+    end a process that is done, or has said what is wrong, with an abort.
+    """
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def over_processes(fabric: Fabric, tensor: Tensor, reduce_op: str) -> Tensor:

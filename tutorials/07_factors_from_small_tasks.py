@@ -39,7 +39,7 @@ from mutoscope.zoo import SparseSharedFeatures
 from mutoscope.zoo.datasets import FactorTasks
 
 SMOKE = bool(os.environ.get("MUTOSCOPE_SMOKE"))
-TASKS, STEPS, TREES = (16, 5, 2) if SMOKE else (512, 800, 30)
+TASKS, NEW, STEPS, TREES = (16, 24, 5, 2) if SMOKE else (512, 200, 800, 30)
 
 # %% [markdown]
 # ## Tasks
@@ -50,7 +50,7 @@ TASKS, STEPS, TREES = (16, 5, 2) if SMOKE else (512, 800, 30)
 # classes, all kinds together. Tasks for testing are new.
 
 # %%
-data = FactorTasks(kinds=(0,), num_tasks=TASKS, points=32, seed=0)
+data = FactorTasks(kinds=(0,), num_tasks=TASKS, test_tasks=NEW, points=32, seed=0)
 for name, tensor in data.train.first(100).observations.items():
     print(f"{name:9s}", tuple(tensor.shape))
 
@@ -204,7 +204,7 @@ plot_few_shot(shots, errors, score="error, root mean square")
 # not the default, since it leaves more features in use.
 
 # %%
-other = {"kinds": (0,), "num_tasks": TASKS, "points": 32}
+other = {"kinds": (0,), "num_tasks": TASKS, "test_tasks": NEW, "points": 32}
 everything = FactorTasks(supports="all", **other)
 blocks = FactorTasks(supports="blocks", **other)
 together = FactorTasks(correlation=0.7, **other)

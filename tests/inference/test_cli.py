@@ -197,7 +197,7 @@ def test_balls_that_cannot_be_are_one_line(words, said, tmp_path, capsys):
 
 def test_fit_of_a_circle_infers_angles(tmp_path, capsys):
     out = tmp_path / "run"
-    assert main(["fit", "continuous-operator", "--out", str(out), *GROUP]) == 0
+    assert main(["fit", "continuous-operator", "--out", str(out), *GROUP, "--limit", "10"]) == 0
     assert "median error of angles (degrees)" in capsys.readouterr().out
     pictures = {path.name for path in (out / "figures").iterdir()}
     assert pictures == {"training.png", "frames.png", "angles.png"}

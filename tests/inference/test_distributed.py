@@ -18,7 +18,10 @@ from .toy import WithHeldOut, toy_pair, weights
 
 OPTIONS = {"max_steps": 40, "batch_size": 16, "log_every": 5}  # 50 data: batches of 16, 16, 16, 2
 SCRIPT = """
-import sys
+import atexit, sys
+import torch.distributed
+left = lambda: open({out!r} + "-left", "a").write(f"{{not torch.distributed.is_initialized()}} ")
+atexit.register(left)  # what is registered first runs last
 sys.path.insert(0, {folder!r})
 from toy import WithHeldOut, toy_data, toy_pair
 from mutoscope.inference import fit
@@ -52,7 +55,8 @@ def in_processes(tmp_path, **options):
     """Train in two processes that the script starts itself; return the run."""
     out = tmp_path / "run"
     options = OPTIONS | options | {"out": str(out)}
-    execute(tmp_path, SCRIPT, options=options)
+    execute(tmp_path, SCRIPT, out=str(out), options=options)
+    assert set(Path(f"{out}-left").read_text().split()) == {"True"}
     return Run.load(out, toy_pair(seed=5))
 
 
