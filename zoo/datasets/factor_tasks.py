@@ -93,6 +93,10 @@ class FactorTasks:
         _require(fits, f"labelled={labelled}", f"two rising numbers from 1 to {points}, or None")
         fewest, classes = points if labelled is None else labelled[0], max(kinds)
         _require(fewest >= classes, f"tasks of {fewest} labels", f"{classes} or more, as classes")
+        fits = not held_out or points >= 2 * classes
+        _require(
+            fits, f"points={points} with held_out", f"{2 * classes} or more, twice the classes"
+        )
         self.num_factors, self.points, self.kinds = num_factors, points, tuple(kinds)
         self.support_sizes, self.supports = tuple(support_sizes), supports
         self.correlation, self.noise, self.held_out, self.images = (
@@ -138,7 +142,8 @@ class FactorTasks:
         classes = torch.tensor(self.kinds).repeat(-(-count // len(self.kinds)))[:count]
         reference = self._reference @ weight.T
         labels = _labels(score, classes, reference)
-        while bool((alike := _alike(labels) & (classes > 0)).any()):
+        first = self.points - self.points // 2 if split == "unseen" else self.points
+        while bool((alike := _alike(labels[:, :first]) & (classes > 0)).any()):
             factors[alike] = self._factors(split, int(alike.sum()), generator)
             score[alike] = self._score(factors[alike], weight[alike], generator)
             labels = _labels(score, classes, reference)
@@ -147,7 +152,8 @@ class FactorTasks:
             low, high = labelled
             known = torch.randint(low, high + 1, (count, 1), generator=generator)
             observed = torch.arange(self.points) < known
-        order = _one_of_each_first(labels, classes)
+        rest = torch.arange(first, self.points).expand(count, -1)  # held out, and there they stay
+        order = torch.cat([_one_of_each_first(labels[:, :first], classes), rest], 1)
         labels = labels.gather(1, order) * observed
         factors = factors.gather(1, order.unsqueeze(-1).expand_as(factors))
         inputs = self.render(factors)

@@ -67,7 +67,10 @@ def test_what_is_held_out_is_in_its_own_split_alone():
     for split in (data.train, data.validation, data.test):
         assert not bool((split.truth.factor_value[..., :2] > 0.2).all(-1).any())
     inside = (data.unseen.truth.factor_value[..., :2] > 0.2).all(-1)
-    assert int(inside.sum(1).min()) == int(inside.sum(1).max()) == 20
+    assert torch.equal(inside, (torch.arange(40) >= 20).expand(30, -1))
+    few = FactorTasks(num_tasks=1, test_tasks=100, points=8, kinds=(3,), held_out=True).unseen
+    assert not bool((few.truth.factor_value[:, :4, :2] > 0.2).all(-1).any())
+    assert all(len(task[:4].unique()) > 1 for task in few.observations["labels"])
     assert FactorTasks(**SMALL).unseen is None
 
 
@@ -146,6 +149,7 @@ def test_padding_has_no_labels():
         {"num_factors": 1},
         {"num_factors": 5, "images": True},
         {"points": 0},
+        {"points": 3, "held_out": True},
         {"support_sizes": (7,)},
         {"supports": "none"},
         {"kinds": (1,)},
