@@ -56,6 +56,7 @@ class VariationalAutoencoder(nn.Module):
         "images": ("sequence", "frame", "channel", "row", "column"),
     }
     coords: dict[str, list[str]] = {}  # noqa: RUF012 - read only
+    spare = frozenset({"z"})  # there may be more latents than frames need
 
     def __init__(self, config: Config) -> None:
         super().__init__()

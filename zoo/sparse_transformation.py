@@ -154,6 +154,8 @@ class SparseTransformation(nn.Module):
             few = not self.reject_zero or speeds <= MAX_TABULATED_FIELDS
             self.require(few, "num_fields", f"at most {MAX_TABULATED_FIELDS} speeds if reject_zero")
 
+    spare = frozenset({"speed"})  # there may be more fields than factors that move
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config

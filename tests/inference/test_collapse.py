@@ -137,3 +137,15 @@ class SharedGuide(ToyGuide):
 def test_latents_that_all_data_share_are_left_out():
     model = Shared()
     assert found(model, SharedGuide(model), toy_data()) == []
+
+
+def test_sites_with_numbers_to_spare_collapse_only_as_a_whole():
+    model, guide = toy_pair()
+    with torch.no_grad():
+        guide.encoder.weight[1] = 0.0
+    assert found(model, guide, toy_data())
+    model.spare = frozenset({"z"})
+    assert found(model, guide, toy_data()) == []
+    with torch.no_grad():
+        guide.encoder.weight[:D] = 0.0
+    assert found(model, guide, toy_data())
