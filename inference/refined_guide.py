@@ -192,14 +192,14 @@ class _Step:
     drawn: Float[Tensor, "particle datum earlier"]
     seen: Float[Tensor, "particle datum earlier"]
     noise: Float[Tensor, "particle datum coordinate"] | None = None
+    value: Tensor | None = None
 
     def undo(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         point, used = self.coordinates.read(value)
-        return (
-            point,
-            used,
-            self.affine.stopped().undo(point, used, self.seen, self.coordinates.sparse),
-        )
+        noise = self.affine.stopped().undo(point, used, self.seen, self.coordinates.sparse)
+        if self.noise is not None and value is self.value:  # known without rounding
+            noise = self.noise + noise - noise.detach()
+        return point, used, noise
 
 
 class _Moved(TorchDistribution):
@@ -229,7 +229,8 @@ class _Moved(TorchDistribution):
         with torch.no_grad():
             template = self.base.sample(torch.Size(sample_shape))
             step.noise = step.affine.standardised(*step.coordinates.read(template))
-        return step.coordinates.write(step.affine.move(step.noise, step.drawn), template)
+        step.value = step.coordinates.write(step.affine.move(step.noise, step.drawn), template)
+        return step.value
 
     def log_prob(self, value: Tensor) -> Tensor:
         affine, coordinates = self.step.affine.stopped(), self.step.coordinates

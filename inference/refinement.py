@@ -62,7 +62,7 @@ def refine(
         data: A split, or observed tensors by name; first axis the data.
         steps: Number of steps of Adam for each datum.
         learning_rate: Where the learning rate starts, in standard deviations of the guide; it
-            falls to zero.
+            falls to zero. Of what couples n coordinates, a root of n less.
         particles: Number of draws in each step: the more, the further draws reach in the end.
         coupled: Whether latents may come to depend on each other. It takes, for each datum, the
             square of their number.
@@ -171,10 +171,14 @@ def _climb(
     coupled: bool,
 ) -> None:
     """Take steps up the ELBO, and then up the importance-weighted bound."""
+    # What moves a coordinate by all before it moves it as far as a shift does.
+    slower = learning_rate / max(1, refined.coupling.shape[-1]) ** 0.5
     path = [refined.shift, refined.log_scale] + [refined.coupling] * coupled
     path = path * bool(refined.shift.numel())
     scored = [refined.logits, refined.following] * bool(refined.logits.numel())
-    optimizer = torch.optim.Adam(path + scored, lr=learning_rate)
+    rates = [slower if each is refined.coupling else learning_rate for each in path + scored]
+    groups = [{"params": [p], "lr": rate} for p, rate in zip(path + scored, rates, strict=True)]
+    optimizer = torch.optim.Adam(groups)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):
         found = sampler.densities(sampler.draw(batch, particles))

@@ -179,6 +179,31 @@ def test_only_latents_that_are_coupled_reach_a_posterior_where_they_depend_on_ea
     assert (evidence - apart.mean(0)).min() > 0.5
 
 
+class Wide(nn.Module):
+    """Very many numbers, of which data see the sum of each ten; in the guide none of it is known."""
+
+    def __init__(self, *, observes):
+        super().__init__()
+        self.observes = observes
+
+    def forward(self, x, *, size=None):
+        with pyro.plate("data", len(x), subsample=torch.arange(len(x)), dim=-1):
+            law = Normal(torch.zeros(len(x), 300), 1.0).to_event(1)
+            number = pyro.sample("number", law)
+            if self.observes:
+                seen = number.unflatten(-1, (30, 10)).sum(-1)
+                pyro.sample("x", Normal(seen, 3.0).to_event(1), obs=x)
+
+
+def test_bounds_of_very_many_latents_stay_below_the_evidence():
+    x = torch.randn(1, 30, generator=torch.Generator().manual_seed(0)) * 19**0.5
+    refined = refine(Wide(observes=True), Wide(observes=False), {"x": x}, steps=60)
+    found = weights(Wide(observes=True), refined, {"x": x}, 100).mean(0)
+    evidence = Normal(0.0, 19**0.5).log_prob(x).sum(-1)
+    assert (refined.gain > 3.0).all()
+    assert (found < evidence).all()
+
+
 class Spiked(nn.Module):
     """One spike and slab and noise: `x ~ Normal(speed, 0.3)`, in the guide none of it is known."""
 
