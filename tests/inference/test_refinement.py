@@ -180,7 +180,7 @@ def test_only_latents_that_are_coupled_reach_a_posterior_where_they_depend_on_ea
 
 
 class Wide(nn.Module):
-    """Very many numbers, of which data see the sum of each ten; in the guide none of it is known."""
+    """Very many numbers, whose sums of ten data see; in the guide none of it is known."""
 
     def __init__(self, *, observes):
         super().__init__()
