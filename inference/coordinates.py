@@ -28,9 +28,15 @@ def is_discrete(law: Distribution) -> bool:
 
 
 def mask_of(law: Distribution) -> Bool[Tensor, "..."] | None:
-    """Return which numbers of a value masks inside a law let count; None where all do."""
+    """Return which numbers of a value masks inside a law let count; None where all do.
+
+    A law may also say itself which numbers are `observed`, as `MixedLabels` does.
+    """
     if isinstance(law, Independent):
         return mask_of(law.base_dist)
+    if (own := getattr(law, "observed", None)) is not None:
+        counted: Tensor = own.expand(law.batch_shape + law.event_shape)
+        return counted
     if not isinstance(law, MaskedDistribution):
         return None
     shape = law.batch_shape + law.event_shape

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..zoo.errors import ConfigError, DataError
+from .coordinates import mask_of
 from .labelled import Coords, Group, Labelled, labels_of
 from .metrics.spikes import has_slab, is_sparse, spike_and_slab
 from .sampler import Draws, Sampler
@@ -95,10 +96,13 @@ class Groups:
         return {name: self._draws(name, site["value"], particles) for name, site in sites.items()}
 
     def observed(self, draws: Draws) -> Group:
-        """Return what the data fix."""
+        """Return what the data fix; what a mask inside a law leaves out is missing."""
         found = {}
         for name, site in draws.observed.items():
             value = site["value"]
+            if (counted := mask_of(site["fn"])) is not None:
+                value = value if value.is_floating_point() else value.to(torch.get_default_dtype())
+                value = torch.where(counted, value, torch.nan)
             value = value[(0,) * (value.ndim - len(self._axes[name]))]
             found[name] = Labelled(self._axes[name], _as_numpy(value))
         return found

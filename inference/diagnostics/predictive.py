@@ -146,13 +146,13 @@ def predictive_check(
     if not functions:
         raise ConfigError("Found no discrepancies, but at least one function is needed.")
     summed = _sum_up(functions, seen, ())
-    replicated = _sum_up(functions, variable(idata, "posterior_predictive", name), (DRAW,))
+    replicated = _sum_up(functions, _as_seen(idata, "posterior_predictive", seen), (DRAW,))
     means, mean = (each.mean(str(seen.dims[0])) for each in (replicated, summed))
     if means.sizes[DRAW] < 2:
         raise DataError("Found 1 replication of the data, but at least 2 are needed.")
     place = uniform = None
     if names_in(idata, "prior_predictive"):
-        prior = _sum_up(functions, variable(idata, "prior_predictive", name), (DRAW,))
+        prior = _sum_up(functions, _as_seen(idata, "prior_predictive", seen), (DRAW,))
         place = place_among(prior.transpose(DRAW, ...), summed, np.random.default_rng(seed))
         uniform = mean.copy(data=[uniform_p_value(each) for each in place.values])
     return PredictiveCheck(
@@ -164,6 +164,11 @@ def predictive_check(
         place=place,
         uniform=uniform,
     )
+
+
+def _as_seen(idata: arviz.InferenceData, group: str, seen: DataArray) -> DataArray:
+    """Return replications in which the same numbers are missing as in the data."""
+    return variable(idata, group, str(seen.name)).where(seen.notnull())
 
 
 def _sum_up(

@@ -244,6 +244,25 @@ def test_what_is_masked_has_no_likelihood(x):
     assert (likelihood[..., 1:] != 0).all()
 
 
+def test_observations_that_a_mask_leaves_out_are_missing_in_the_data_alone(x):
+    class Gaps(Measured):
+        def forward(self, x=None, *, size=None):
+            with rows(x):
+                slope = pyro.sample("slope", Normal(torch.zeros(len(x), 1), 1.0).to_event(1))
+                law = Normal(slope + torch.zeros(TIMES), 1.0).mask(x > 0)
+                pyro.sample("x", law.to_event(1), obs=x)
+
+    class Slope(nn.Module):
+        def forward(self, x=None, *, size=None):
+            with rows(x):
+                pyro.sample("slope", Normal(torch.zeros(len(x), 1), 1.0).to_event(1))
+
+    Gaps.dims = {"slope": ("datum", "one"), "x": ("datum", "time")}
+    found = of(x, (Gaps, Slope), batch_size=COUNT)
+    np.testing.assert_array_equal(found["observed_data"]["x"], torch.where(x > 0, x, torch.nan))
+    assert found["posterior_predictive"]["x"].notnull().all()
+
+
 def test_observations_that_follow_others_follow_their_predictions(x):
     class Chained(Measured):
         dims = Measured.dims | {"sum": ("datum",)}

@@ -58,13 +58,23 @@ def test_few_replications_are_enough_and_do_not_cry_wolf(draws):
 
 
 def of_arrays(replicated, seen):
-    axes = ("chain", "draw", "datum")[: replicated.ndim + 1]
+    axes = ("chain", "draw", "datum", "time")[: replicated.ndim + 1]
     return to_arviz(
         {
             "posterior_predictive": {"x": Labelled(axes, replicated[None])},
             "observed_data": {"x": Labelled(axes[2:], seen)},
         }
     )
+
+
+def test_numbers_that_are_missing_in_the_data_are_missing_in_replications():
+    seen = np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, 5.0]])
+    replicated = np.stack([seen + shift for shift in (-1.0, 1.0, 2.0)])
+    replicated[:, np.isnan(seen)] = 100.0
+    found = predictive_check(of_arrays(replicated, seen)).p_value.sel(
+        discrepancy=["mean", "maximum"]
+    )
+    np.testing.assert_allclose(found, 2 / 3)
 
 
 def test_p_values_are_shares_of_replications_above():
