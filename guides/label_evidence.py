@@ -1,4 +1,4 @@
-"""What the labels of tasks say of their heads: a quadratic that bounds the log-likelihood."""
+"""What the labels of tasks say of their heads: a quadratic close to the log-likelihood."""
 
 from dataclasses import dataclass
 
@@ -33,11 +33,13 @@ class Heads:
 
 
 class LabelEvidence:
-    """A quadratic in the coefficients of heads, below the expected log-likelihood of the labels.
+    """A quadratic in the coefficients of heads, close to the expected log-likelihood of the labels.
 
-    It is the log-likelihood itself for labels that are numbers. For yes and no it is the bound of
-    Jaakkola and Jordan (2000), for C classes that of Bouchard (2007), which bounds each class like
-    a yes and no, about a common offset. Both touch at heads that `tighten` is told.
+    It is the log-likelihood itself for labels that are numbers. For yes and no it is the bound from
+    below of Jaakkola and Jordan (2000), which touches at heads that `tighten` is told. Given the
+    outputs of all other classes, a class is a yes or no about an offset, the log of the sum of
+    their exponentials, and has the same bound. Offsets go half of the way to those of the heads
+    that are told: two classes that each make way for the other would do so twice.
 
     Args:
         location: Mean of the features of each point.
@@ -68,14 +70,15 @@ class LabelEvidence:
         used = outputs_of(classes, num_outputs)
         self._there = count * (observed.unsqueeze(1) & used.unsqueeze(-1)).to(location)
         kind = classes[:, None, None]
-        self._number, self._several, self._classes = kind == 0, kind >= 3, kind
+        self._number, self._several = kind == 0, kind >= 3
         precision = label_scale.square().reciprocal()
         self._used = used.unsqueeze(-1)
         self._target = indicators(labels, classes, num_outputs)
         self._linear = torch.where(self._number, precision * self._target, self._target - 0.5)
         self._known = torch.where(self._number, precision, 0.25)
         self._curvature = self._known.expand_as(self._there)
-        self._offset = torch.zeros_like(self._there[:, :1])
+        rivals = (kind - 1).clamp(min=1).log().expand_as(self._there)
+        self._offset = torch.where(self._several, rivals, 0.0)
 
     @property
     def quadratic(
@@ -96,11 +99,7 @@ class LabelEvidence:
     def tighten(self, heads: Heads) -> None:
         """Let the bound touch where heads are."""
         mean, spread = self._outputs(heads)
-        weighed = self._curvature * self._there
-        total = weighed.sum(1, keepdim=True).clamp(min=_LEAST)
-        half = (self._classes / 2 - 1) * self._there[:, :1]
-        offset = (half + (weighed * mean).sum(1, keepdim=True)) / total
-        self._offset = torch.where(self._several, offset, 0.0)
+        self._make_way(mean)
         square = spread + (mean - self._offset).square()
         length = square.clamp(min=_LEAST).sqrt()
         touching = torch.tanh(length / 2) / (2 * length)
@@ -114,15 +113,20 @@ class LabelEvidence:
         (1992).
         """
         mean, spread = self._outputs(heads)
+        self._make_way(mean)
         flatter = torch.rsqrt(1 + torch.pi / 8 * spread)
-        flat = mean * flatter
-        several = flat.masked_fill(~self._used, -torch.inf).softmax(1)
-        chance = torch.where(self._several, several, torch.sigmoid(flat))
+        chance = torch.sigmoid((mean - self._offset) * flatter)
         curvature = (chance * (1 - chance) * flatter).clamp(min=_LEAST)
-        linear = self._target - chance + curvature * mean
-        self._offset = torch.zeros_like(self._offset)
+        linear = self._target - chance + curvature * (mean - self._offset)
         self._linear = torch.where(self._number, self._linear, linear)
         self._curvature = torch.where(self._number, self._known, curvature)
+
+    def _make_way(self, mean: Float[Tensor, "task output point"]) -> None:
+        """Move offsets of classes towards what the outputs of all others are together."""
+        several = torch.where(self._used, mean, -torch.inf)
+        share = several.softmax(1).clamp(max=1 - _LEAST)
+        others = several.logsumexp(1, keepdim=True) + torch.log1p(-share)
+        self._offset = torch.where(self._several, (self._offset + others) / 2, 0.0)
 
     def _outputs(self, heads: Heads) -> tuple[Tensor, Tensor]:
         """Return mean and variance of the outputs of all points."""
