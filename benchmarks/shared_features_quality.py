@@ -55,7 +55,6 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 SCORED, TREES, BINS = 3000, 30, 5
 SHOTS = (10, 25)
-IMAGES = {"input_scale": 0.4}  # pixels are many, and all tell of the same few factors
 
 
 def trained(
@@ -193,7 +192,7 @@ def images(given: argparse.Namespace) -> None:
     for seed in given.seeds:
         data = FactorTasks(images=True, points=32, test_tasks=100, kinds=given.kinds, seed=seed)
         for name in given.arms:
-            chosen = ARMS[name] | IMAGES | {"network": given.network}
+            chosen = ARMS[name] | {"network": given.network}
             run = trained(data, chosen, seed=seed, steps=given.steps or 1200)
             row = code_scores(*codes_of(run, data.test)) | head_scores(run, data.test)
             row["accuracy"] = float(accuracies(run, data.test, 24).mean())
@@ -208,7 +207,7 @@ def sprites(given: argparse.Namespace) -> None:
         data = open_tasks("sprites", given.data_dir, halved=1, seed=seed)
         print(", ".join(data.names))
         for name in given.arms:
-            chosen = ARMS[name] | IMAGES | {"network": given.network}
+            chosen = ARMS[name] | {"network": given.network}
             run = trained(data, chosen, seed=seed, steps=given.steps or 1200)
             held = data.validation  # published test characters all wear the same top
             row = disentanglement(*codes_of(run, held, 1500), trees=TREES)

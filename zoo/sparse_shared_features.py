@@ -1,5 +1,6 @@
 """Sparse shared features: many small tasks, each of which reads few of some common features."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -37,6 +38,7 @@ _PACE = 30.0  # scales are learned this much faster than networks
 _RELEASE = (0.7, 0.8)  # of training: when the regularisers let go
 _RARELY = 0.3  # below 1: a feature that is off for all tasks is cheap
 _LEAST = 1e-6
+_INPUT_SCALE = 0.1
 _TILT = 5.0  # correlations are learned this much faster than networks
 
 
@@ -105,7 +107,9 @@ class SparseSharedFeatures(nn.Module):
                 otherwise settle features before labels are heard.
             weight_scale: Where the scale of weights begins, which is learned; that of slabs.
             label_scale: Where the standard deviation of labels that are numbers begins, likewise.
-            input_scale: Standard deviation of inputs.
+            input_scale: Standard deviation of inputs. None: a hundredth of the root of how many
+                numbers a point is, and at least 0.1; were many pixels taken more exactly, they
+                would settle features before labels are heard.
             correlated: Whether correlations of features are learned. If not, features that are
                 independent are preferred, whatever labels say; with factors that are correlated at
                 0.7 in truth, learning them is needed. It leaves more features in use.
@@ -126,7 +130,7 @@ class SparseSharedFeatures(nn.Module):
         emphasis: float = 100.0
         weight_scale: float = 1.0
         label_scale: float = 0.5
-        input_scale: float = 0.1
+        input_scale: float | None = None
         correlated: bool = False
 
         def check(self) -> None:
@@ -144,8 +148,10 @@ class SparseSharedFeatures(nn.Module):
             self.require(drawn, "heads", "'laplace' or 'normal' where heads are points")
             for name in ("sparsity", "sharing"):
                 self.require(getattr(self, name) >= 0, name, "zero or positive")
-            for name in ("emphasis", "weight_scale", "label_scale", "input_scale"):
+            for name in ("emphasis", "weight_scale", "label_scale"):
                 self.require(getattr(self, name) > 0, name, "positive")
+            scale = self.input_scale
+            self.require(scale is None or scale > 0, "input_scale", "positive, or None")
 
     coords: dict[str, list[str]] = {}  # noqa: RUF012 - read only
     # Sites of which some numbers are idle by design: features that no task needs.
@@ -228,6 +234,12 @@ class SparseSharedFeatures(nn.Module):
         return 1 + (self.config.emphasis - 1) * self.release
 
     @property
+    def input_scale(self) -> float:
+        """Standard deviation of inputs."""
+        usual = max(_INPUT_SCALE, 0.01 * math.prod(self.config.input_shape) ** 0.5)
+        return self.config.input_scale or usual
+
+    @property
     def label_scale(self) -> Float[Tensor, ""]:
         """Standard deviation of labels that are numbers."""
         return self.config.label_scale * torch.exp(_PACE * self.log_label_scale)
@@ -306,7 +318,7 @@ class SparseSharedFeatures(nn.Module):
     ) -> TorchDistribution:
         """Return p(inputs | features)."""
         mean = cast(nn.Module, self.decoder)(features)
-        law = Normal(mean, self.config.input_scale + self.zero)
+        law = Normal(mean, self.input_scale + self.zero)
         return law.to_event(len(self.config.input_shape)).mask(observed).to_event(1)
 
     def label_likelihood(

@@ -178,6 +178,14 @@ def test_a_spike_costs_what_a_weight_of_the_size_of_its_slab_would():
     assert few < many
 
 
+def test_inputs_together_weigh_no_more_than_ten_thousand_unless_told():
+    for shape, scale in (((32,), 0.1), ((400,), 0.2), ((3, 32, 32), 3072**0.5 / 100)):
+        config = SparseSharedFeatures.Config(input_shape=shape)
+        assert SparseSharedFeatures(config).input_scale == pytest.approx(scale)
+    told = SparseSharedFeatures.Config(input_shape=(400,), input_scale=0.05)
+    assert SparseSharedFeatures(told).input_scale == 0.05
+
+
 def test_images_go_through_convolutions():
     shape = (3, 8, 8)
     model, guide = pair(input_shape=shape, network="convolutional")
