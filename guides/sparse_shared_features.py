@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ..zoo.config import AbstractConfig
+from ..zoo.distributions import MixedLabels
 from ..zoo.errors import ConfigError
 from ..zoo.nets.points import PointEncoder
 from ..zoo.sparse_shared_features import TASK, SparseSharedFeatures
@@ -23,9 +24,11 @@ __all__ = ["SparseSharedFeaturesGuide"]
 
 _MINIMUM_SCALE = 1e-3
 _MOMENTUM = 0.02
-_SCORE = "log p(labels)"
-_FALL = 0.45  # nats per label; some is lost where labels no longer count many times
+_USE, _SKILL = "use of feature", "skill of heads"
 _LEAST_USE = 0.01
+_FALL = 0.1  # of skill
+_WATCHED = 64  # tasks
+_TINY = 1e-12
 
 
 class SparseSharedFeaturesGuide(nn.Module):
@@ -144,39 +147,62 @@ class SparseSharedFeaturesGuide(nn.Module):
         points = LabelledPoints(*self.read(inputs, observed), labels, observed, classes)
         return self.tasks.posterior(points, prices)
 
+    def watched(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return what is worth watching in training: the use of each feature, and skill.
+
+        Heads are read off every other label. Use of a feature is its share in the absolute weights
+        of a task, on average. Skill is how much better heads tell the labels that they have not
+        seen than the mean of these would: the share of the variance explained, of numbers and of
+        which class it is (Brier skill score); at least -1.
+
+        Args:
+            batch: Held-out tasks.
+        """
+        some = {name: tensor[:_WATCHED] for name, tensor in batch.items()}
+        observed, classes = some["observed"], some["classes"]
+        told = observed & (observed.cumsum(1) % 2 == 1)
+        weight, bias = self._mean_heads(some | {"observed": told})
+        size = self.model.sizes(weight, classes)
+        share = size / size.sum(-1, keepdim=True).clamp(min=_MINIMUM_SCALE)
+        features, _ = self.read(some["inputs"], told)
+        law = self.model.label_likelihood(features, weight, bias, classes, observed)
+        skill = _explained(law, some["labels"], observed & ~told)
+        used = {f"{_USE} {m}": each for m, each in enumerate(share.mean(0).tolist())}
+        return used | {_SKILL: skill}
+
+    def _mean_heads(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return mean weights and biases."""
+        drawn: Any = poutine.trace(self).get_trace(**batch)
+        weight = drawn.nodes["weight"]["fn"].mean
+        given: Any = poutine.trace(poutine.condition(self, {"weight": weight})).get_trace(**batch)
+        return weight, given.nodes["bias"]["fn"].mean
+
     def alarms(
         self, batch: Mapping[str, Tensor], history: Sequence[Mapping[str, float]]
     ) -> list[str]:
         """Return in words whether features have collapsed that tasks need.
 
-        They have if weights are charged for, heads read few features, and labels are predicted much
+        They have if weights are charged for, heads read few features, and labels are told much
         worse in the end than they were earlier in training, when nothing had been charged yet.
 
         Args:
             batch: Held-out tasks.
-            history: Rows of the history of training, in order.
+            history: Rows of the history of training, in order; see `watched`.
         """
-        scores = [row[_SCORE] for row in history if _SCORE in row]
         prices = {name: getattr(self.model.config, name) for name in ("sharing", "sparsity")}
-        if not scores or not any(prices.values()):
+        skills = [row[_SKILL] for row in history if _SKILL in row]
+        if not skills or not any(prices.values()):
             return []
-        labels = float(batch["observed"].sum(1).float().mean())
-        best, last = max(scores) / labels, scores[-1] / labels
-        used, there = self.features_used(batch), self.model.config.num_features
-        if best - last < _FALL or used == there:
+        uses = [value for name, value in history[-1].items() if name.startswith(_USE)]
+        used, best, last = sum(use > _LEAST_USE for use in uses), max(skills), skills[-1]
+        if best - last < _FALL or used == len(uses):
             return []
         return [
-            f"Features have collapsed: heads read {used} of {there}, and log p(labels) fell from "
-            f"{best:.2f} to {last:.2f} nats per label in the course of training. Tasks need more: "
-            f"lower {' or '.join(f'`{n}` (now {x:g})' for n, x in prices.items() if x)}."
+            f"Features have collapsed: heads read {used} of {len(uses)}, and what they explain of "
+            f"labels that they have not seen fell from {best:.0%} to {last:.0%} in the course of "
+            "training. Tasks need more: lower "
+            f"{' or '.join(f'`{n}` (now {x:g})' for n, x in prices.items() if x)}."
         ]
-
-    def features_used(self, batch: Mapping[str, Tensor]) -> int:
-        """Return how many features have more than 0.01 of the weights of these tasks."""
-        drawn: Any = poutine.trace(self).get_trace(**batch)
-        size = self.model.sizes(drawn.nodes["weight"]["fn"].mean, batch["classes"])
-        share = size / size.sum(-1, keepdim=True).clamp(min=_MINIMUM_SCALE)
-        return int((share.mean(0) > _LEAST_USE).sum())
 
     def forward(
         self,
@@ -202,3 +228,19 @@ class SparseSharedFeaturesGuide(nn.Module):
         with pyro.plate(TASK, size or count, subsample=torch.arange(count), dim=-1):
             self.tasks.draw(LabelledPoints(location, scale, labels, observed, classes))
             pyro.sample("features", self.feature_posterior(location, scale, observed))
+
+
+def _explained(
+    law: MixedLabels, labels: Float[Tensor, "task point"], asked: Bool[Tensor, "task point"]
+) -> float:
+    """Return the share of the variance of labels that a law explains, over all tasks that vary."""
+    number = (law.classes == 0)[:, None, None]
+    which = torch.arange(law.probs.shape[-1], device=labels.device)
+    truth = torch.where(number, labels.unsqueeze(-1), (labels.unsqueeze(-1) == which).to(labels))
+    found = torch.where(number, law.mean.unsqueeze(-1), law.probs)
+    there = asked.unsqueeze(-1).to(labels)
+    middle = (truth * there).sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1)
+    spread = (there * (truth - middle).square()).sum((1, 2))
+    error = (there * (truth - found).square()).sum((1, 2))
+    skill = (1 - error / spread.clamp(min=_TINY)).clamp(min=-1)[spread > 0]
+    return float(skill.mean()) if len(skill) else 0.0

@@ -56,7 +56,9 @@ def fit(
     model declares `windows`, early training looks at random stretches of each sequence. Schedules
     that model and guide declare (`schedules`, buffers by name) and those of the model's
     `kl_schedule`, a weight for the KL of each site, are driven over the course of training.
-    Afterwards, `guide.alarms(batch, history)`, if there is one, says what it finds wrong.
+    If the guide has `watched(batch)`, the numbers that it finds on held-out data are columns of the
+    history, too. Afterwards, `guide.alarms(batch, history)`, if there is one, says what it finds
+    wrong.
 
     With `out`, the state of training is saved as it goes. After SIGINT, SIGTERM or a crash,
     `resume` goes on from there and ends with the same weights, bit for bit on the same machine, as

@@ -155,10 +155,12 @@ class Session:
             row["validation elbo"] = self.training.score(self.held_out)
             self._require_finite(row["validation elbo"])
             self._compare(row["validation elbo"])
+        watched = self.training.watched(self.held_out) if self.held_out else {}
+        row |= watched
         self.record.history.append(row)
         on_the_first(self.training.fabric, lambda: self._log(row))
         unweighted = math.isclose(row["objective"], row["elbo"], rel_tol=1e-4)
-        hidden = {"step", "seconds"} | ({"objective"} if unweighted else set())
+        hidden = {"step", "seconds", *watched} | ({"objective"} if unweighted else set())
         shown = {name: value for name, value in row.items() if name not in hidden}
         bar.show(self._steps_done(), rate, shown)
         if self._racing() and self.training.step >= self._early:

@@ -143,7 +143,7 @@ def draw_task_pictures(
     draws: int,
     seed: int,
 ) -> None:
-    """Draw heads, importances, few-shot curves and the training as PNG files in `folder`.
+    """Draw heads, importances, few-shot curves, training and use as PNG files in `folder`.
 
     Args:
         run: The run.
@@ -164,11 +164,13 @@ def _draw(
     known: _Known | None,
     folder: Path,
 ) -> None:
-    from .plots import plot_few_shot, plot_heads, plot_importance, plot_training
+    from .plots import plot_few_shot, plot_heads, plot_importance, plot_training, plot_use
 
     folder.mkdir(parents=True, exist_ok=True)
     columns = {name: [row[name] for row in run.history] for name in run.history[0]}
     _save(plot_training(columns), folder / "training.png")
+    if any(name.startswith("use of ") for name in columns):
+        _save(plot_use(columns), folder / "use.png")
     drawn = _of_axes(idata, "output")[:, :_SHOWN]
     inclusion = _inclusion(np.abs(drawn).sum(-2))
     _save(plot_heads(drawn.mean(0).sum(-2), inclusion=inclusion), folder / "heads.png")

@@ -247,6 +247,17 @@ class Training:
         self.objective.train()
         return float(self.fabric.broadcast(value))
 
+    def watched(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return what the guide's `watched` finds, if it has such, without disturbing training."""
+        watch: Any = getattr(self.guide, "watched", None)
+        if watch is None:
+            return {}
+        self.objective.eval()
+        with torch.no_grad(), undisturbed(0), self.fabric.autocast():
+            found = dict(watch(batch))
+        self.objective.train()
+        return found
+
     def held_out(self, split: Split) -> dict[str, Tensor]:
         """Return the data that `score` looks at: the first of a split, on the device."""
         return like(split.batch(torch.arange(min(_VALIDATED, len(split)))), self.parameters[0])

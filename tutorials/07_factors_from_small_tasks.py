@@ -34,7 +34,7 @@ from mutoscope.guides import SparseSharedFeaturesGuide
 from mutoscope.inference import Run, fit
 from mutoscope.inference.adaptation import adapt
 from mutoscope.inference.metrics import Importances, dci, mean_correlation
-from mutoscope.inference.plots import plot_few_shot, plot_heads, plot_importance
+from mutoscope.inference.plots import plot_few_shot, plot_heads, plot_importance, plot_use
 from mutoscope.zoo import SparseSharedFeatures
 from mutoscope.zoo.datasets import FactorTasks
 
@@ -81,6 +81,14 @@ def train(data: FactorTasks, **options: object) -> Run:
 
 DENSE = {"heads": "normal", "sparsity": 0.0, "sharing": 0.0}
 run, plain = train(data), train(data, **DENSE)
+
+# %% [markdown]
+# While it trains, features that no task needs go out of use, and heads do not lose for it: below is
+# what they explain of held-out labels that they have not seen. If that falls while features go,
+# tasks needed them, and `run.settings["alarms"]` says so.
+
+# %%
+plot_use(run.history)
 
 # %% [markdown]
 # ## Are features factors?
@@ -220,8 +228,7 @@ for name, (case, options) in cases.items():
     print(f"completeness {found.completeness:.2f}")
 
 # %% [markdown]
-# Ask of your own tasks: is there, for each factor, a task that reads it and not its neighbour? If
-# features collapse, because a price is too high, `run.settings["alarms"]` says so.
+# Ask of your own tasks: is there, for each factor, a task that reads it and not its neighbour?
 #
 # For your own data: `open_tasks("table.csv")` takes columns called `label:NAME` as tasks, with gaps
 # where labels are missing; see also `mutoscope fit sparse-shared-features --help`.

@@ -26,6 +26,7 @@ from .strips import plot_strips
 from .support import plot_support
 from .training import plot_training
 from .traversals import plot_traversals
+from .use import plot_use
 
 __all__ = [
     "plot_activity",
@@ -54,4 +55,5 @@ __all__ = [
     "plot_support",
     "plot_training",
     "plot_traversals",
+    "plot_use",
 ]

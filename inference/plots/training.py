@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ...zoo.errors import DataError
 from .style import COLOURS, label_ends, new_figure, styled
 
-__all__ = ["plot_training"]
+__all__ = ["history_columns", "plot_training"]
 
 _PANELS = {
     "elbo": "ELBO",
@@ -36,7 +36,7 @@ def plot_training(
     Raises:
         DataError: There is no row, no `step` or no term, or columns differ in length.
     """
-    columns = _columns(history)
+    columns = history_columns(history)
     steps = columns.pop("step")
     panels = {
         title: {name: values for name, values in columns.items() if part in name}
@@ -76,9 +76,14 @@ def _draw_terms(
     label_ends(axes, lines, 0.7 * _PANEL_INCHES)
 
 
-def _columns(
+def history_columns(
     history: Mapping[str, Sequence[float]] | Sequence[Mapping[str, float]],
 ) -> dict[str, Float[np.ndarray, " row"]]:
+    """Return the columns of a history, or of its rows.
+
+    Raises:
+        DataError: There is no row or no `step`, or columns differ in length.
+    """
     if not isinstance(history, Mapping):
         names = dict.fromkeys(name for row in history for name in row)
         history = {name: [row.get(name, np.nan) for row in history] for name in names}

@@ -1,5 +1,6 @@
 """The guide of sparse shared features says when features have collapsed, and only then."""
 
+import pytest
 import torch
 
 from mutoscope.guides import SparseSharedFeaturesGuide
@@ -14,11 +15,6 @@ def pair(**options):
     return model.eval(), SparseSharedFeaturesGuide(model).eval()
 
 
-def history(*labels):
-    """Return rows in which the labels of a task have these log-densities."""
-    return [{"step": step, "log p(labels)": each} for step, each in enumerate(labels)]
-
-
 def alone(guide):
     """Leave the guide one feature only that says anything."""
     last = guide.encoder.net[-1][-1]
@@ -28,30 +24,61 @@ def alone(guide):
     return guide
 
 
-def test_few_features_and_a_worse_fit_raise_the_alarm():
-    _, guide = pair(heads="laplace")
-    batch, worse = mixed_tasks().batch, history(-40.0, -8.0, -20.0)
-    (alarm,) = declared_alarms(alone(guide), batch, worse)
-    assert alarm.startswith("Features have collapsed: heads read 1 of 4, and log p(labels) fell")
+def history(*skills, used=1):
+    """Return rows in which heads have this skill, and read so many of four features."""
+    uses = {f"use of feature {m}": 1.0 / used if m < used else 0.0 for m in range(4)}
+    return [uses | {"step": step, "skill of heads": each} for step, each in enumerate(skills)]
+
+
+def test_few_features_and_a_worse_skill_raise_the_alarm():
+    _, guide = pair()
+    (alarm,) = declared_alarms(guide, mixed_tasks().batch, history(0.1, 0.8, 0.3))
+    assert alarm.startswith("Features have collapsed: heads read 1 of 4, and what they explain of")
+    assert "fell from 80% to 30%" in alarm
     assert "lower `sharing` (now 0.1) or `sparsity` (now 0.2)" in alarm
 
 
 def test_few_features_that_do_or_all_features_raise_none():
-    _, guide = pair(heads="laplace")
+    _, guide = pair()
     batch = mixed_tasks().batch
-    assert guide.features_used(batch) == 4
-    assert declared_alarms(guide, batch, history(-8.0, -20.0)) == ()
-    assert declared_alarms(alone(guide), batch, history(-20.0, -8.0, -8.5)) == ()
+    assert declared_alarms(guide, batch, history(0.8, 0.3, used=4)) == ()
+    assert declared_alarms(guide, batch, history(0.1, 0.8, 0.75)) == ()
     assert declared_alarms(guide, batch, []) == ()
 
 
 def test_what_is_not_charged_for_raises_no_alarm():
+    worse, batch = history(0.8, 0.3), mixed_tasks().batch
     _, free = pair(heads="laplace", sparsity=0.0, sharing=0.0)
-    batch, worse = mixed_tasks().batch, history(-40.0, -8.0, -20.0)
-    assert declared_alarms(alone(free), batch, worse) == ()
+    assert declared_alarms(free, batch, worse) == ()
     _, unshared = pair(heads="laplace", sharing=0.0)
-    (alarm,) = declared_alarms(alone(unshared), batch, worse)
+    (alarm,) = declared_alarms(unshared, batch, worse)
     assert alarm.endswith("lower `sparsity` (now 0.2).")
+
+
+def read_exactly(guide, features):
+    """Let the guide read these features of all points, without any doubt."""
+    guide.read = lambda inputs, observed: (features[: len(inputs)], torch.full_like(features, 1e-3))
+    return guide
+
+
+@pytest.mark.parametrize("heads", ["spike_and_slab", "horseshoe", "laplace", "normal"])
+@pytest.mark.parametrize("kind", [0, 2, 3])
+def test_skill_is_high_if_labels_follow_from_a_feature_and_0_or_less_if_they_do_not(heads, kind):
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(40, 60, 4, generator=generator)
+    score = features[..., 0]
+    labels = {0: score, 2: (score > 0).float(), 3: (score > 1).float() + (score > -1)}[kind]
+    known = {"inputs": torch.zeros(40, 60, 6), "observed": torch.ones(40, 60).bool()}
+    known["classes"] = torch.full((40,), kind)
+    _, guide = pair(heads=heads, weight_scale=5.0, label_scale=0.1)
+    found = read_exactly(guide, features).watched(known | {"labels": labels})
+    assert found["use of feature 0"] > 0.6
+    assert sum(v for name, v in found.items() if name.startswith("use")) == pytest.approx(
+        1, abs=0.01
+    )
+    assert found["skill of heads"] > (0.99 if kind == 0 else 0.5)
+    shuffled = labels[:, torch.randperm(60, generator=generator)]
+    assert guide.watched(known | {"labels": shuffled})["skill of heads"] <= 0
 
 
 def test_features_that_no_task_needs_have_not_collapsed_unless_all_have():

@@ -29,6 +29,7 @@ def folder(tmp_path_factory):
 def test_fit_leaves_its_own_table_heads_and_pictures(folder, capsys):
     assert {path.name for path in (folder / "figures").iterdir()} == {
         "training.png",
+        "use.png",
         "heads.png",
         "few_shot.png",
         "importance.png",

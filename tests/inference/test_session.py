@@ -145,6 +145,34 @@ def test_loggers_get_every_row():
     assert watcher.rows == [(row["step"], row) for row in run.history]
 
 
+class Watching(ToyGuide):
+    """Watches the mean of held-out data; it draws on the way, without dropout."""
+
+    def watched(self, batch):
+        assert not self.training
+        torch.randn(3)
+        return {"mean of data": float(batch["data"].mean())}
+
+
+def test_what_the_guide_watches_is_a_column_and_leaves_training_as_it_is(tmp_path):
+    plain = fit(*toy_pair(dropout=0.2), WithHeldOut(), **OPTIONS, max_steps=15)
+    model, _ = toy_pair(dropout=0.2)
+    torch.manual_seed(0)
+    ToyModel(model.config)
+    watched = fit(model, Watching(model), WithHeldOut(), **OPTIONS, max_steps=15, out=tmp_path)
+    mean = float(WithHeldOut().validation["data"].mean())
+    for row, other in zip(watched.history, plain.history, strict=True):
+        assert row.pop("mean of data") == pytest.approx(mean)
+        assert row.keys() == other.keys()
+        assert row["elbo"] == other["elbo"]
+    with (tmp_path / "history.csv").open() as file:
+        assert all(
+            float(row["mean of data"]) == pytest.approx(mean) for row in csv.DictReader(file)
+        )
+    assert not any("mean of data" in row for row in fit(
+        model, Watching(model), toy_data(), **OPTIONS, max_steps=5).history)  # fmt: skip
+
+
 def test_tensorboard_gets_every_row(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mutoscope.inference.metrics import importance_scores
-from mutoscope.inference.plots import plot_few_shot, plot_heads, plot_importance
+from mutoscope.inference.plots import plot_few_shot, plot_heads, plot_importance, plot_use
 from mutoscope.zoo.errors import DataError
 
 from .samples import words
@@ -58,3 +58,31 @@ def test_curves_are_means_with_two_standard_errors():
     assert {"sparse", "dense"} <= set(words(figure).split())
     with pytest.raises(DataError, match="2 such numbers"):
         plot_few_shot([5, 10], scores)
+
+
+def rows_of_use():
+    uses = [{"use of feature 0": 0.6 + k / 10, "use of feature 1": 0.4 - k / 10} for k in range(5)]
+    return [use | {"step": 10 * k, "elbo": -1.0} for k, use in enumerate(uses, 1)]
+
+
+def test_use_has_a_line_for_each_feature_and_a_name_for_those_in_use_in_the_end():
+    figure = plot_use(rows_of_use())
+    assert len(figure.axes) == 1
+    lines = figure.axes[0].get_lines()
+    np.testing.assert_allclose(lines[1].get_ydata(), [0.4, 0.3, 0.2, 0.1, 0.0], atol=1e-12)
+    assert "1 of 2 in the end" in figure.get_suptitle()
+    assert "feature 0" in words(figure)
+    assert "feature 1" not in words(figure)
+    skilled = [row | {"skill of heads": 0.5} for row in rows_of_use()]
+    figure = plot_use(skilled, names=["size", "hue"])
+    assert "size" in words(figure)
+    np.testing.assert_allclose(figure.axes[1].get_lines()[0].get_ydata(), 0.5)
+
+
+def test_a_history_without_use_or_with_other_names_is_refused():
+    with pytest.raises(DataError, match="Found 0 columns"):
+        plot_use([{"step": 1, "elbo": 0.0}])
+    with pytest.raises(DataError, match="and 1 names"):
+        plot_use(rows_of_use(), names=["size"])
+    with pytest.raises(DataError, match="step"):
+        plot_use([])
