@@ -274,6 +274,10 @@ def _of_csv(file: Path) -> LabelledPoints:
     header = [name.strip() for name in header]
     if twice := sorted({name for name in header if header.count(name) > 1}):
         raise DataError(f"{file}: found several columns called {twice}. Rename or drop them.")
+    if _LABEL in header:
+        raise DataError(
+            f"{file}: found a column called {_LABEL!r} only. Name its label after that."
+        )
     columns = {name: [row[k].strip() for row in rows] for k, name in enumerate(header)}
     labels = {name.removeprefix(_LABEL): v for name, v in columns.items() if name[:6] == _LABEL}
     inputs = {name: values for name, values in columns.items() if name[:6] != _LABEL}

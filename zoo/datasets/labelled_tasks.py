@@ -137,7 +137,7 @@ class LabelledTasks:
         if not any(told):
             raise DataError(
                 f"Found no label of {self.name} with two values in a split of {len(part)} points. "
-                "Give more points."
+                "Give more points: a twentieth is for validation, three times as many for testing."
             )
         return torch.tensor(told).nonzero().flatten()
 

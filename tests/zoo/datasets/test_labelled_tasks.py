@@ -205,6 +205,7 @@ def test_a_table_of_ones_own(tmp_path):
         ("a,label:b\nred,2\nblue,3\n", "cells that are no numbers"),
         ("", "is empty"),
         ("a,a,label:b\n1,2,3\n", r"several columns called \['a'\]"),
+        ("a,label:\n1,2\n", "Name its label after that"),
         ("a,label:b\n1,2.5\n2,NA\n", r"'b' has numbers and words, such as \['NA'\]"),
         ("a,label:b\n" + "".join(f"{k},w{k}\n" for k in range(21)), "21 different words"),
     ],
