@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from ..errors import DataError
 from .catalogue import load_images
+from .correlated_points import correlated
 from .factor_tasks import FactorTasks
 from .images import Images
 from .labelled_points import LabelledPoints, kinds_of, read_table, standardised
@@ -36,6 +37,8 @@ class LabelledTasks:
         support_sizes: How many labels a task may depend on; None: one, by itself.
         held_out: Whether training and validation tasks leave out points whose first two labels are
             both above their medians; these make the split `unseen`.
+        correlation: Of the first two labels in training and validation tasks, by leaving points
+            out, see `correlated`; 0 leaves them as they are. Test tasks have all points.
         test_tasks: Of each other split.
         seed: Of all that is drawn.
         name: For records and figures.
@@ -61,6 +64,7 @@ class LabelledTasks:
         classes: int | None = None,
         support_sizes: Sequence[int] | None = None,
         held_out: bool = False,
+        correlation: float = 0.0,
         test_tasks: int = _TEST_TASKS,
         seed: int = 0,
         name: str = "tasks",
@@ -93,7 +97,12 @@ class LabelledTasks:
                 "points, or fewer `classes` of each task."
             )
         self._scales = _scales(parts[0].labels)
+        if not 0 <= correlation < 1:
+            raise DataError(f"Found correlation={correlation}; expected 0 to below 1.")
         seen = [_without_combination(part, parts[0]) if held_out else part for part in parts[:2]]
+        if correlation:
+            thin = Generator().manual_seed(seed)
+            seen = [correlated(part, correlation, thin) for part in seen]
         made = zip(_SPLITS, (*seen, parts[2]), (num_tasks, test_tasks, test_tasks), strict=True)
         self.train, self.validation, self.test = (
             self._tasks(part, count, Generator().manual_seed(4 * seed + _SPLITS.index(split)))

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from mutoscope.zoo.datasets import LabelledPoints, LabelledTasks, open_tasks, read_table
+from mutoscope.zoo.datasets.correlated_points import correlated
 from mutoscope.zoo.datasets.labelled_points import kinds_of
 from mutoscope.zoo.errors import DataError
 
@@ -111,6 +112,34 @@ def test_a_combination_can_be_held_out():
     there = unseen["inputs"][unseen["observed"]]
     assert bool((there[:, 0] >= 1).all())
     assert float(there[:, 1].min()) > middle[1] - 1
+
+
+@pytest.mark.parametrize("wanted", [0.3, 0.7, 0.95])
+def test_two_labels_correlate_in_training_as_asked_and_not_in_tests(wanted):
+    given = points(20_000)
+    kept = correlated(given, wanted, torch.Generator().manual_seed(0))
+    assert np.corrcoef(kept.labels[:, :2].T)[0, 1] == pytest.approx(wanted, abs=0.04)
+    assert abs(np.corrcoef(kept.labels[:, 1:].T)[0, 1]) < 0.1
+    data = LabelledTasks(given.divided(0), correlation=wanted, num_tasks=300, points=64)
+    found = [
+        np.corrcoef(split.truth.factor_value[..., :2].flatten(0, 1).T)[0, 1]
+        for split in (data.train, data.validation, data.test)
+    ]
+    assert found == pytest.approx([wanted, wanted, 0.0], abs=0.1)
+
+
+def test_labels_that_cannot_correlate_are_refused():
+    with pytest.raises(DataError, match="expected 0 to below 1"):
+        tasks(correlation=1.0)
+    alike = points()
+    alike = LabelledPoints(
+        inputs=alike.inputs, labels=alike.labels[:, [0, 0]], names=alike.names[:2]
+    )
+    with pytest.raises(DataError, match="goes from 1"):
+        correlated(alike, 0.5, torch.Generator())
+    single = LabelledPoints(inputs=alike.inputs, labels=alike.labels[:, :1], names=("kind",))
+    with pytest.raises(DataError, match="Found a single label"):
+        correlated(single, 0.5, torch.Generator())
 
 
 def test_the_same_seed_gives_the_same_tasks():
