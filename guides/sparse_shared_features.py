@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyro
 import torch
 from jaxtyping import Bool, Float, Int
-from pyro import poutine
 from pyro.distributions import Delta, Normal, TorchDistribution
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -161,21 +159,16 @@ class SparseSharedFeaturesGuide(nn.Module):
         some = {name: tensor[:_WATCHED] for name, tensor in batch.items()}
         observed, classes = some["observed"], some["classes"]
         told = observed & (observed.cumsum(1) % 2 == 1)
-        weight, bias = self._mean_heads(some | {"observed": told})
+        features, scale = self.read(some["inputs"], told)
+        with torch.no_grad():
+            means = self.tasks.means(LabelledPoints(features, scale, some["labels"], told, classes))
+        weight, bias = means[..., :-1], means[..., -1]
         size = self.model.sizes(weight, classes)
         share = size / size.sum(-1, keepdim=True).clamp(min=_MINIMUM_SCALE)
-        features, _ = self.read(some["inputs"], told)
         law = self.model.label_likelihood(features, weight, bias, classes, observed)
         skill = _explained(law, some["labels"], observed & ~told)
         used = {f"{_USE} {m}": each for m, each in enumerate(share.mean(0).tolist())}
         return used | {_SKILL: skill}
-
-    def _mean_heads(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return mean weights and biases."""
-        drawn: Any = poutine.trace(self).get_trace(**batch)
-        weight = drawn.nodes["weight"]["fn"].mean
-        given: Any = poutine.trace(poutine.condition(self, {"weight": weight})).get_trace(**batch)
-        return weight, given.nodes["bias"]["fn"].mean
 
     def alarms(
         self, batch: Mapping[str, Tensor], history: Sequence[Mapping[str, float]]

@@ -93,6 +93,10 @@ class AbstractHeads(nn.Module):
         """Draw the heads, inside the plate of tasks."""
         raise NotImplementedError
 
+    def means(self, points: LabelledPoints) -> Float[Tensor, "task output coefficient"]:
+        """Return mean weights and, as the last coefficient, biases."""
+        raise NotImplementedError
+
     def used(self, points: LabelledPoints) -> Bool[Tensor, "task output"]:
         """Return which outputs each task uses."""
         return outputs_of(points.classes, self.model.config.num_outputs)
@@ -160,6 +164,10 @@ class NormalHeads(AbstractHeads):
 
         return _posterior(self, points, precision)
 
+    def means(self, points: LabelledPoints) -> Float[Tensor, "task output coefficient"]:
+        """Return mean weights and biases."""
+        return self.posterior(points).mean
+
     def draw(self, points: LabelledPoints) -> None:
         """Draw weights and biases of an output together."""
         with torch.no_grad():  # the best has no slope
@@ -193,19 +201,27 @@ class HorseshoeHeads(AbstractHeads):
         precision = torch.exp(2 * width.scale.square() - 2 * width.loc)
         return precision / self.model.weight_scale(points.classes).square()
 
+    def posterior(self, points: LabelledPoints) -> Heads:
+        """Return the posteriors of weights and biases."""
+        narrow = self._narrowness(points)
+        price = self.price(points, None, shared=False)
+
+        def precision(second: Tensor) -> Tensor:
+            size = second.sqrt().clamp(min=_SMALLEST)
+            return narrow * _precision(second * narrow) + price(size) / size
+
+        return _posterior(self, points, precision)
+
+    def means(self, points: LabelledPoints) -> Float[Tensor, "task output coefficient"]:
+        """Return mean weights and biases."""
+        return self.posterior(points).mean
+
     def draw(self, points: LabelledPoints) -> None:
         """Draw spreads, and weights and biases of an output together."""
         used = self.used(points)
         with torch.no_grad():
-            narrow = self._narrowness(points)
-            price = self.price(points, None, shared=False)
-
-            def precision(second: Tensor) -> Tensor:
-                size = second.sqrt().clamp(min=_SMALLEST)
-                return narrow * _precision(second * narrow) + price(size) / size
-
-            heads = _posterior(self, points, precision)
-            rate = 1 / _precision(heads.second[..., :-1] * narrow)
+            heads = self.posterior(points)
+            rate = 1 / _precision(heads.second[..., :-1] * self._narrowness(points))
         power = PowerTransform(-0.5 + self.model.zero)
         spread = TransformedDistribution(Exponential(rate), [power])
         pyro.sample("spread", spread.to_event(1).mask(used).to_event(1))
@@ -228,19 +244,28 @@ class SpikyHeads(AbstractHeads):
         """Draw how many tasks use each feature."""
         pyro.sample("inclusion", self.inclusion_posterior().to_event(1))
 
+    def posterior(
+        self, points: LabelledPoints
+    ) -> tuple[Float[Tensor, "task output coefficient"], Heads]:
+        """Return the log-odds that weights are on, and what they are then; the bias always is."""
+        scale = self.model.weight_scale(points.classes)
+        law = self.inclusion_posterior()
+        odds = torch.digamma(law.concentration1) - torch.digamma(law.concentration0)
+        odds = odds - scale * self.price(points, None, shared=False)(scale)
+        begin = _posterior(self, points, lambda s: 1 / (scale * s.sqrt().clamp(min=_SMALLEST)))
+        slab = 1 / scale.square()
+        return spiky_heads(self.evidence(points), odds, slab, BIAS_SCALE**-2, begin, *self.rounds)
+
+    def means(self, points: LabelledPoints) -> Float[Tensor, "task output coefficient"]:
+        """Return mean weights and biases."""
+        gate, heads = self.posterior(points)
+        return torch.sigmoid(gate) * heads.mean
+
     def draw(self, points: LabelledPoints) -> None:
         """Draw weights, which may be zero, and biases."""
-        used, model = self.used(points), self.model
+        used = self.used(points)
         with torch.no_grad():
-            scale = model.weight_scale(points.classes)
-            law = self.inclusion_posterior()
-            odds = torch.digamma(law.concentration1) - torch.digamma(law.concentration0)
-            evidence = self.evidence(points)
-            begin = _posterior(self, points, lambda s: 1 / (scale * s.sqrt().clamp(min=_SMALLEST)))
-            odds = odds - scale * self.price(points, None, shared=False)(scale)
-            gate, heads = spiky_heads(
-                evidence, odds, 1 / scale.square(), BIAS_SCALE**-2, begin, *self.rounds
-            )
+            gate, heads = self.posterior(points)
             width = heads.covariance.diagonal(dim1=-2, dim2=-1).sqrt()
         slab = Normal(heads.mean[..., :-1], width[..., :-1])
         spiky = SpikeAndSlab(gate[..., :-1], slab)
@@ -291,6 +316,10 @@ class PointHeads(AbstractHeads):
         weight, bias = proximal.solve(prices, ridge, self._rounds, self.traced)
         mean = torch.cat([weight, bias.unsqueeze(-1)], -1)
         return Heads(mean, torch.zeros_like(mean).unsqueeze(-1).expand(*mean.shape, mean.shape[-1]))
+
+    def means(self, points: LabelledPoints) -> Float[Tensor, "task output coefficient"]:
+        """Return weights and biases."""
+        return self.posterior(points).mean
 
     def draw(self, points: LabelledPoints) -> None:
         """Draw nothing: weights and biases are points."""

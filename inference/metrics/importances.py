@@ -74,7 +74,7 @@ def dci(
         check_told(labels[:first], factor)
         classifier = GradientBoostingClassifier(n_estimators=trees, random_state=seed)
         classifier.fit(found[:first], labels[:first])
-        importance[:, factor] = classifier.feature_importances_
+        importance[:, factor] = np.maximum(classifier.feature_importances_, 0)  # but for rounding
         accuracy[factor] = (classifier.predict(found[first:]) == labels[first:]).mean()
     return importance_scores(importance, informativeness=float(accuracy.mean()))
 
