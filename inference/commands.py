@@ -40,6 +40,7 @@ def list_known() -> None:
     for line in broken_entries():
         console.print(line)
     console.print(f"Data sets: {', '.join(sources())}, or the path of a file or folder of images.")
+    console.print("Of tasks: factors, ellipses, any of these with labels, or the path of a table.")
 
 
 def describe(entry: str, words: Any) -> None:  # noqa: ANN401 - a jsonargparse namespace

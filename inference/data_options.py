@@ -20,7 +20,8 @@ class DataOptions(AbstractConfig):
     Attributes:
         data: Name of a data set (digits, mnist, fashion_mnist, sprites, …), or path of a file or
             folder of images; for models of tasks factors, ellipses, a set of images with labels,
-            or path of a CSV or npz file of points and labels.
+            or path of a CSV file, in which columns called label:NAME are labels, empty where
+            missing, and all others numbers; or of an npz file of `inputs` and labels.
         data_dir: Folder of its published files; the digits need none.
         transforms: What moves the images, separated by commas: rotation, scale, hue, translation_x,
             translation_y, brightness. None takes those that suit the data.

@@ -25,10 +25,10 @@ from .metrics.supports import feature_use, support_f1
 from .report import Findings
 from .run import Run
 from .sealed import write_whole
+from .task_pictures import Scores, draw_pictures, heads_of, variable_with
 
 if TYPE_CHECKING:
     import arviz
-    from matplotlib.figure import Figure
 
 __all__ = ["draw_task_pictures", "few_shot_scores", "task_report"]
 
@@ -37,9 +37,6 @@ _CODES = 3000  # points on which codes are scored
 _BINS, _TREES = 5, 30
 _MANY_VALUES = 40  # of a factor: then it is continuous
 _LABELS = (5, 10, 25, 50, 100)
-_SHOWN = 40  # tasks in the picture of heads
-_SMALL = 0.2  # share of a task's largest weight below which a feature hardly counts
-_Scores = dict[int, dict[str, np.ndarray]]
 _GROUPS = ("posterior", "sample_stats", "observed_data", "constant_data")
 
 
@@ -76,11 +73,12 @@ def task_report(
         if len(each)
     }
     known = _known(idata, split, seed)
-    figures |= _of_features(idata, known, seed)
+    figures |= _of_features(idata, known, split, seed)
     findings = Findings(figures, ())
     text = json.dumps(findings.by_name(), indent=2) + "\n"
     write_whole(folder / "report.json", lambda path: path.write_text(text))
-    _draw(run, scores, idata, known, folder / "figures")
+    importances = None if known is None else known.importances
+    draw_pictures(run, scores, idata, importances, split, folder / "figures")
     return findings
 
 
@@ -154,38 +152,18 @@ def draw_task_pictures(
     """
     split = split.first(_MOST)
     idata = run.posterior(split, draws=draws, seed=seed, groups=("posterior", "constant_data"))
-    _draw(run, _scores(run, split, seed), idata, _known(idata, split, seed), folder)
+    known = _known(idata, split, seed)
+    importances = None if known is None else known.importances
+    draw_pictures(run, _scores(run, split, seed), idata, importances, split, folder)
 
 
-def _draw(
-    run: Run,
-    scores: _Scores,
+def _of_features(
     idata: arviz.InferenceData,
     known: _Known | None,
-    folder: Path,
-) -> None:
-    from .plots import plot_few_shot, plot_heads, plot_importance, plot_training, plot_use
-
-    folder.mkdir(parents=True, exist_ok=True)
-    columns = {name: [row[name] for row in run.history] for name in run.history[0]}
-    _save(plot_training(columns), folder / "training.png")
-    if any(name.startswith("use of ") for name in columns):
-        _save(plot_use(columns), folder / "use.png")
-    drawn = _of_axes(idata, "output")[:, :_SHOWN]
-    inclusion = _inclusion(np.abs(drawn).sum(-2))
-    _save(plot_heads(drawn.mean(0).sum(-2), inclusion=inclusion), folder / "heads.png")
-    for name, file in (("accuracy", "few_shot"), ("R²", "few_shot_numbers")):
-        curve = [found[name] for found in scores.values()]
-        if curve and len(curve[0]):
-            figure = plot_few_shot([*scores], {"new tasks": np.stack(curve)}, score=name)
-            _save(figure, folder / f"{file}.png")
-    if known is not None:
-        names = idata["constant_data"]["factor"].to_numpy().tolist()
-        _save(plot_importance(known.importances, factors=names), folder / "importance.png")
-
-
-def _of_features(idata: arviz.InferenceData, known: _Known | None, seed: int) -> dict[str, float]:
-    drawn = _of_axes(idata, "output")
+    split: Any,  # noqa: ANN401 - a split of tasks
+    seed: int,
+) -> dict[str, float]:
+    drawn = heads_of(idata, split)
     weights = drawn.mean(0) * ((drawn != 0).mean(0) > 0.5)
     use = feature_use(weights) if weights.any() else None
     figures: dict[str, float] = {
@@ -210,24 +188,6 @@ def _of_features(idata: arviz.InferenceData, known: _Known | None, seed: int) ->
     }
 
 
-def _inclusion(
-    sizes: Float[np.ndarray, "draw task feature"],
-) -> Float[np.ndarray, "task feature"]:
-    """Return how probable it is that a weight is not zero, or, where none ever is, not small."""
-    least = 0.0 if (sizes == 0).any() else _SMALL * sizes.max(-1, keepdims=True)
-    found: np.ndarray = (sizes > least).mean(0)
-    return found
-
-
-def _of_axes(idata: arviz.InferenceData, axis: str) -> Float[np.ndarray, "draw task _ feature"]:
-    """Return draws of what has this axis between those of task and feature."""
-    for variable in idata["posterior"].data_vars.values():
-        if variable.dims[-3:] == ("task", axis, "feature") and variable.name != "spread":
-            drawn: np.ndarray = variable.to_numpy()[0]
-            return drawn
-    raise KeyError(axis)
-
-
 @dataclass(frozen=True, eq=False)
 class _Known:
     """Mean features of some points, their true factors, bins if these are continuous."""
@@ -247,7 +207,7 @@ def _known(
     if "factor_value" not in idata.get("constant_data", {}):
         return None
     factors = idata["constant_data"]["factor_value"].to_numpy()
-    codes = _of_axes(idata, "point").mean(0)
+    codes = variable_with(idata, "point").mean(0)
     there = split.observations["observed"].numpy()  # where a task has fewer points, is padding
     codes, factors = codes[there], factors[there]
     rows = np.random.default_rng(seed).permutation(len(codes))[:_CODES]
@@ -272,7 +232,7 @@ def _enough_told(
     return (least < most) & (told.sum(1) >= classes)
 
 
-def _scores(run: Run, split: Any, seed: int) -> _Scores:  # noqa: ANN401 - a split of tasks
+def _scores(run: Run, split: Any, seed: int) -> Scores:  # noqa: ANN401 - a split of tasks
     """Return scores by number of labels, of those tasks that have enough for all numbers."""
     batch = split.observations
     counts = _counts(split)
@@ -295,7 +255,3 @@ def _counts(split: Any) -> list[int]:  # noqa: ANN401 - a split of tasks
 
 def _mean(values: Float[Tensor, "task point"], where: Tensor) -> Float[Tensor, " task"]:
     return (values * where).sum(1) / where.sum(1).clamp(min=1)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    write_whole(path, lambda temporary: figure.savefig(temporary, format="png"))

@@ -6,10 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from mutoscope.inference import Run, task_report
+from mutoscope.guides import SparseSharedFeaturesGuide
+from mutoscope.guides.registry import mixed_tasks
+from mutoscope.inference import Run, fit, task_pictures, task_report
 from mutoscope.inference.cli import main
 from mutoscope.inference.task_report import few_shot_scores
-from mutoscope.zoo.datasets import FactorTasks, open_tasks
+from mutoscope.zoo import SparseSharedFeatures
+from mutoscope.zoo.datasets import (
+    FactorTasks,
+    LabelledTasks,
+    TaskSplit,
+    TaskTruth,
+    open_tasks,
+    read_table,
+)
 from mutoscope.zoo.errors import DataError
 
 TINY = [
@@ -116,19 +126,41 @@ def test_padding_is_not_scored(tmp_path, monkeypatch):
 
     monkeypatch.setattr(task_report, "dci", counted)
     monkeypatch.setattr(task_report, "_CODES", 10**6)
-    words = ["--data", str(path), *TINY, "--points", "24", "--classes", "2"]
-    assert main(["fit", "sparse-shared-features", "--out", str(tmp_path / "run"), *words]) == 0
-    split = open_tasks(str(path), points=24, classes=2).test
-    there = split.observations["observed"]
+    data = LabelledTasks(read_table(path).divided(0), points=24, classes=2, num_tasks=20)
+    there = data.test.observations["observed"]
+    torch.manual_seed(0)
+    model = SparseSharedFeatures(SparseSharedFeatures.Config(input_shape=(2,), num_features=3))
+    run = fit(model, SparseSharedFeaturesGuide(model), data, max_steps=2, progress=False)
+    task_report.task_report(run, data, tmp_path / "run", draws=2)
     assert not bool(there.all())
     assert counts == [int(there.sum())]
 
 
 def test_heads_that_read_nothing_are_reported(folder, monkeypatch):
-    axes = task_report._of_axes
-    monkeypatch.setattr(task_report, "_of_axes", lambda i, a: axes(i, a) * (a == "point"))
+    drawn = task_pictures.variable_with
+    monkeypatch.setattr(task_pictures, "variable_with", lambda idata, axis: 0 * drawn(idata, axis))
     data = open_tasks("factors", limit=12, points=24)
     found = task_report.task_report(Run.load(folder), data, folder / "none", draws=4)
     figures = found.by_name()
     assert figures["features that tasks use"] == figures["features of a task"] == 0
     assert figures["F1 of which factors a task depends on"] == 0
+
+
+def test_outputs_that_a_task_does_not_use_are_not_read():
+    """A task of numbers has one output; what is drawn of the others is the prior."""
+    example = mixed_tasks()
+    torch.manual_seed(0)
+    model = SparseSharedFeatures(SparseSharedFeatures.Config(**example.model))
+    tensors = example.batch
+    support = torch.eye(5, dtype=torch.bool)
+    truth = TaskTruth(support=support, factors=("a", "b", "c", "d", "e"))
+    split = TaskSplit(**tensors, truth=truth)
+    run = Run(model, SparseSharedFeaturesGuide(model))
+    idata = run.posterior(split, draws=40, progress=False, groups=("posterior", "constant_data"))
+    drawn = task_pictures.heads_of(idata, split)
+    used = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 1], [1, 0, 0], [1, 0, 0]], dtype=bool)
+    assert not drawn[:, ~used].any()
+    weight = idata["posterior"]["weight"].to_numpy()[0]
+    np.testing.assert_array_equal(drawn[:, used], weight[:, used])
+    names = task_pictures.names_of_tasks(idata, split)
+    assert names == ["a", "b", "c, 3 classes", "d", "e"]

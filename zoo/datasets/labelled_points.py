@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import zipfile
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ from .images import Images, spaced, to_float
 from .sequences import ImageSequences, SequenceSplit
 from .splits import divide
 
-__all__ = ["LabelledPoints", "kinds_of", "read_table", "standardised"]
+__all__ = ["LabelledPoints", "Scaling", "kinds_of", "read_table", "standardised"]
 
 _MOST_CLASSES = 20  # whole numbers of more distinct values than this are taken for numbers
 _LABEL = "label:"
+_MISSING = ("na", "nan", "n/a", "null", "none")
 _SHARES = (0.8, 0.05, 0.15)
 _SHOWN = 5
 _TOGETHER = 1024
@@ -37,8 +39,8 @@ class LabelledPoints:
         names: Of the labels.
 
     Raises:
-        DataError: Numbers of points or names differ, an input is not finite, or a label is missing
-            from all points.
+        DataError: Numbers of points or names differ, or an input is not finite, or a label is
+            infinite.
     """
 
     inputs: Shaped[Tensor, "point ..."]
@@ -56,12 +58,8 @@ class LabelledPoints:
         if bad := int((~self.inputs.flatten(1).isfinite()).any(1).sum()):
             raise DataError(f"Found {bad} points with NaN or infinite inputs. Repair or drop them.")
         for name, column in zip(self.names, self.labels.T, strict=True):
-            known = column[~column.isnan()]
-            if len(known) == 0 or bool(known.isinf().any()):
-                raise DataError(
-                    f"Label {name!r}: found {len(known)} of {len(column)} values, not all finite. "
-                    "Give some finite ones, or leave this label out."
-                )
+            if bool(column.isinf().any()):
+                raise DataError(f"Label {name!r}: found infinite values. Repair or drop them.")
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -164,18 +162,31 @@ def _of_split(sequences: ImageSequences, part: SequenceSplit) -> LabelledPoints:
     )
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scaling:
+    """What each input was before it had mean 0 and variance 1.
+
+    Attributes:
+        mean: Of each input.
+        scale: Standard deviation of each.
+    """
+
+    mean: Float[Tensor, " feature"]
+    scale: Float[Tensor, " feature"]
+
+
 def standardised(
     parts: tuple[LabelledPoints, LabelledPoints, LabelledPoints],
-) -> tuple[LabelledPoints, LabelledPoints, LabelledPoints]:
+) -> tuple[tuple[LabelledPoints, LabelledPoints, LabelledPoints], Scaling | None]:
     """Return vectors with mean 0 and variance 1 in the first part; images as they are."""
     inputs = parts[0].inputs
     if inputs.ndim != 2:
-        return parts
+        return parts, None
     mean, scale = inputs.mean(0), inputs.std(0, correction=0).clamp(min=1e-12)
     train, validation, test = (
         dataclasses.replace(part, inputs=(part.inputs - mean) / scale) for part in parts
     )
-    return train, validation, test
+    return (train, validation, test), Scaling(mean, scale)
 
 
 def kinds_of(points: LabelledPoints, given: Mapping[str, int] | None = None) -> dict[str, int]:
@@ -197,17 +208,17 @@ def kinds_of(points: LabelledPoints, given: Mapping[str, int] | None = None) -> 
     kinds = {}
     for name, column in zip(points.names, points.labels.T, strict=True):
         distinct = column[~column.isnan()].unique()
+        if len(distinct) < 2:
+            raise DataError(
+                f"Label {name!r}: found {len(distinct)} different values among the points to learn "
+                "from, so that no task can be made of it. Leave it out, or give more points."
+            )
         whole = bool((distinct == distinct.round()).all())
         classes = given[name] > 0 if name in given else whole and len(distinct) <= _MOST_CLASSES
         if classes and not whole:
             raise DataError(
                 f"Label {name!r}: found {distinct[:_SHOWN].tolist()}, which are no numbers of "
                 "classes. Number its classes, or give it kind 0."
-            )
-        if len(distinct) < 2:
-            raise DataError(
-                f"Label {name!r}: found the single value {float(distinct[0]):g}, of which no task "
-                "can be made. Leave it out, or give points with other values."
             )
         kinds[name] = len(distinct) if classes else 0
     return kinds
@@ -217,10 +228,11 @@ def kinds_of(points: LabelledPoints, given: Mapping[str, int] | None = None) -> 
 def read_table(path: str | Path) -> LabelledPoints:
     """Return points and labels from a file of one's own.
 
-    A CSV file has a header; columns called `label:NAME` are labels, empty where missing, and all
-    others are numbers that points are made of. Labels that are words become classes in alphabetical
-    order, at most 20. An npz file has `inputs`, (point, feature) numbers or (point, channel, row,
-    column) images, and one array (point) for each label, NaN where missing.
+    A CSV file has a header; columns called `label:NAME` are labels, empty (or `NA`, `NaN`) where
+    missing, and all others are numbers that points are made of. Labels that are words become
+    classes in alphabetical order, at most 20; whole numbers of up to 20 values are classes, too. An
+    npz file has `inputs`, (point, feature) numbers or (point, channel, row, column) images, and one
+    array (point) for each label, NaN where missing.
 
     Args:
         path: The file.
@@ -271,7 +283,7 @@ def _of_csv(file: Path) -> LabelledPoints:
             f"{file}: rows {ragged[:_SHOWN]} have another number of cells than the header's "
             f"{len(header)}. Repair them."
         )
-    header = [name.strip() for name in header]
+    header = [_LABEL.join(part.strip() for part in name.split(_LABEL, 1)) for name in header]
     if twice := sorted({name for name in header if header.count(name) > 1}):
         raise DataError(f"{file}: found several columns called {twice}. Rename or drop them.")
     if _LABEL in header:
@@ -279,12 +291,17 @@ def _of_csv(file: Path) -> LabelledPoints:
             f"{file}: found a column called {_LABEL!r} only. Name its label after that."
         )
     columns = {name: [row[k].strip() for row in rows] for k, name in enumerate(header)}
-    labels = {name.removeprefix(_LABEL): v for name, v in columns.items() if name[:6] == _LABEL}
+    labels = {
+        name.removeprefix(_LABEL): ["" if cell.lower() in _MISSING else cell for cell in v]
+        for name, v in columns.items()
+        if name[:6] == _LABEL
+    }
     inputs = {name: values for name, values in columns.items() if name[:6] != _LABEL}
     if not labels or not inputs or not rows:
         raise DataError(
             f"{file}: found {len(rows)} rows, {len(inputs)} inputs and {len(labels)} labels. Give "
-            f"a header; names of labels begin with {_LABEL!r}, all other columns are inputs."
+            f"a header; names of labels begin with {_LABEL!r}, all other columns are inputs. "
+            "Commas part the columns."
         )
     numbers = [_numbers(file, name, values) for name, values in inputs.items()]
     return LabelledPoints(
@@ -295,13 +312,16 @@ def _of_csv(file: Path) -> LabelledPoints:
 
 
 def _numbers(file: Path, name: str, cells: Sequence[str]) -> list[float]:
-    try:
-        return [float(cell) for cell in cells]
-    except ValueError as error:
+    bad = [k for k, cell in enumerate(cells) if not _is_number(cell) or not isfinite(float(cell))]
+    if bad:
         raise DataError(
-            f"{file}: column {name!r} has cells that are no numbers ({error}). Labels are named "
-            f"{_LABEL}{name}; leave other words out."
-        ) from error
+            f"{file}: column {name!r} has {len(bad)} cells that are no finite numbers, first "
+            f"{cells[bad[0]]!r} in line {bad[0] + 2}. Drop the column or these rows; if it is a "
+            f"label, call it {_LABEL + name!r}."
+        )
+    if len(set(cells)) == 1 < len(cells):
+        raise DataError(f"{file}: column {name!r} is {cells[0]} in all rows. Leave it out.")
+    return [float(cell) for cell in cells]
 
 
 def _classes(file: Path, name: str, cells: Sequence[str]) -> list[float]:

@@ -12,7 +12,7 @@ from .catalogue import load_images
 from .correlated_points import correlated
 from .factor_tasks import FactorTasks
 from .images import Images
-from .labelled_points import LabelledPoints, kinds_of, read_table, standardised
+from .labelled_points import LabelledPoints, Scaling, kinds_of, read_table, standardised
 from .task_split import PointsOf, TaskSplit, TaskTruth
 
 __all__ = ["LabelledTasks", "open_tasks"]
@@ -40,10 +40,15 @@ class LabelledTasks:
         correlation: Of the first two labels in training and validation tasks, by leaving points
             out, see `correlated`; 0 leaves them as they are. Test tasks have all points.
         test_tasks: Of each other split.
+        factors: Whether labels are the factors that points are made of, which codes are scored
+            against; else it is only known which label a task is about.
+        scaling: Mean and standard deviation of inputs before they were scaled, see `scaled`.
         seed: Of all that is drawn.
         name: For records and figures.
 
     Attributes:
+        label_scales: Mean and standard deviation of each label that is a number: predictions times
+            the one, plus the other, are in the label's own unit.
         train: Training tasks.
         validation: Tasks on other points.
         test: Tasks on other points.
@@ -66,6 +71,8 @@ class LabelledTasks:
         held_out: bool = False,
         correlation: float = 0.0,
         test_tasks: int = _TEST_TASKS,
+        factors: bool = True,
+        scaling: Scaling | None = None,
         seed: int = 0,
         name: str = "tasks",
     ) -> None:
@@ -96,7 +103,12 @@ class LabelledTasks:
                 f"Found points={points}, fewer than the {most} classes of a label. Give more "
                 "points, or fewer `classes` of each task."
             )
-        self._scales = _scales(parts[0].labels)
+        self._scales, self._scaling, self._factors = _scales(parts[0].labels), scaling, factors
+        self.label_scales = {
+            each: (float(mean), float(scale))
+            for each, mean, scale in zip(self.names, *self._scales, strict=True)
+            if self.kinds[each] == 0
+        }
         if not 0 <= correlation < 1:
             raise DataError(f"Found correlation={correlation}; expected 0 to below 1.")
         seen = [_without_combination(part, parts[0]) if held_out else part for part in parts[:2]]
@@ -120,6 +132,12 @@ class LabelledTasks:
             return 1
         return max(1, *(kind for kind in (1, *self.kinds.values()) if kind != 2))
 
+    def scaled(self, inputs: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Return points in the unit of the file that tasks are made of, as models take them."""
+        if self._scaling is None:
+            return inputs
+        return (inputs - self._scaling.mean.to(inputs)) / self._scaling.scale.to(inputs)
+
     def _tasks(self, part: LabelledPoints, count: int, generator: Generator) -> TaskSplit:
         draw = self._of_one if self.support_sizes is None else self._of_several
         asked = self._asked(part)
@@ -128,10 +146,10 @@ class LabelledTasks:
         padded = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=-1)
         observed = padded >= 0
         support = torch.stack(supports)
-        factors = part.labels[padded.clamp(min=0)]
-        truth = None
-        if not bool(factors.isnan().any()):
-            truth = TaskTruth(factor_value=factors, support=support, factors=self.names)
+        labels_of = part.labels[padded.clamp(min=0)]
+        known = self._factors and not bool(labels_of.isnan().any())
+        values = labels_of if known else None
+        truth = TaskTruth(factor_value=values, support=support, factors=self.names)
         return TaskSplit(
             PointsOf(part.inputs, padded),
             torch.nn.utils.rnn.pad_sequence(list(labels), batch_first=True),
@@ -280,7 +298,9 @@ def open_tasks(
             kinds=(2,) if classes is None else (classes,),
             seed=seed,
         )
-    parts = _parts(name, data_dir, seed, limit)
+    parts, scaling, own = _parts(name, data_dir, seed, limit), None, _is_table(name)
+    if own:
+        parts, scaling = standardised(parts)
     if halved:
         parts = parts[0].halved(halved), parts[1].halved(halved), parts[2].halved(halved)
     return LabelledTasks(
@@ -288,16 +308,22 @@ def open_tasks(
         num_tasks=num_tasks,
         points=points or 32,
         classes=classes,
+        factors=not own,
+        scaling=scaling,
         seed=seed,
         name=Path(name).stem,
     )
 
 
+def _is_table(name: str) -> bool:
+    return Path(name).suffix.lower() in (".csv", ".npz")
+
+
 def _parts(
     name: str, data_dir: str | Path | None, seed: int, limit: int | None
 ) -> tuple[LabelledPoints, LabelledPoints, LabelledPoints]:
-    if Path(name).suffix.lower() in (".csv", ".npz"):
-        return standardised(read_table(name).spaced(limit).divided(seed))
+    if _is_table(name):
+        return read_table(name).spaced(limit).divided(seed)
     source = load_images(name, data_dir, seed=seed)
     if isinstance(source, Images):
         return LabelledPoints.of_images(source.spaced(limit)).divided(seed)

@@ -20,15 +20,15 @@ class TaskTruth:
     """What made the labels of tasks; models and guides never see it.
 
     Attributes:
-        factor_value: True factors of each point.
-        support: Which factors the labels of a task depend on; None where that is not known.
+        factor_value: True factors of each point; None where these are not known.
+        support: Which factors, or labels, those of a task depend on; None where that is not known.
         weight: By how much; zero outside of the support. None where that is not known.
-        factors: Names of the factors.
+        factors: Names of the factors, or of the labels that tasks are made of.
         units: Of the factors; they have none.
         dims: Names of the axes of these.
     """
 
-    factor_value: Float[Tensor, "task point factor"]
+    factor_value: Float[Tensor, "task point factor"] | None = None
     support: Bool[Tensor, "task factor"] | None = None
     weight: Float[Tensor, "task factor"] | None = None
     factors: tuple[str, ...] = ()

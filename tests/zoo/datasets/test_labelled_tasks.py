@@ -100,7 +100,8 @@ def test_missing_labels_are_left_out():
     assert batch["observed"][short].sum(1).max() < 150
     assert bool((batch["inputs"][short][batch["observed"][short]][:, 3] % 2 == 1).all())
     assert not bool(batch["inputs"][~batch["observed"]].any())
-    assert data.train.truth is None
+    assert data.train.truth.factor_value is None
+    assert data.train.truth.support.sum(1).eq(1).all()
 
 
 def test_a_combination_can_be_held_out():
@@ -149,6 +150,34 @@ def test_the_same_seed_gives_the_same_tasks():
     assert not torch.equal(other, tasks(seed=2).train.observations["inputs"])
 
 
+def test_labels_of_a_table_are_no_factors_and_its_own_rows_can_be_given_to_models(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = 5 + 3 * rng.normal(size=(400, 2))
+    lines = ["a,b,label: size,label:rare"]
+    cells = [
+        ("" if k % 9 else str(k % 2), "NA" if k % 4 else f"{a}") for k, (a, _) in enumerate(rows)
+    ]
+    lines += [f"{a},{b},{size},{rare}" for (a, b), (rare, size) in zip(rows, cells, strict=True)]
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(lines))
+    data = open_tasks(str(path), points=20, num_tasks=30)
+    assert data.names == ("size", "rare")
+    truth = data.test.truth
+    assert truth.factor_value is None
+    assert torch.equal(truth.support.sum(1), torch.ones(200, dtype=torch.long))
+    assert data.scaled(torch.tensor(rows)).std(0).numpy() == pytest.approx(1, abs=0.1)
+    assert data.label_scales.keys() == {"size"}
+    mean, scale = data.label_scales["size"]
+    batch = data.train.observations
+    task = int((batch["classes"] == 0).nonzero()[0, 0])
+    there = batch["observed"][task]
+    labels = mean + scale * batch["labels"][task][there]
+    own = torch.tensor(rows[::4], dtype=torch.float32)
+    for point, label in zip(batch["inputs"][task][there], labels, strict=True):
+        row = (data.scaled(own) - point).abs().sum(1).argmin()
+        assert float(own[row, 0]) == pytest.approx(float(label), abs=1e-3)
+
+
 def test_images_are_halved():
     images = torch.randint(256, (40, 1, 8, 8), dtype=torch.uint8)
     given = LabelledPoints(inputs=images, labels=points(40).labels, names=points().names)
@@ -180,7 +209,7 @@ def test_options_out_of_range_are_refused(option, message):
     ("change", "message"),
     [
         ({"inputs": torch.full((300, 2), NAN)}, "NaN"),
-        ({"labels": torch.full((300, 3), NAN)}, "0 of 300 values"),
+        ({"labels": torch.full((300, 3), torch.inf)}, "'kind': found infinite values"),
         ({"inputs": torch.rand(20, 2)}, "20 points"),
         ({"names": ("a",)}, "1 names"),
     ],
@@ -189,11 +218,12 @@ def test_points_that_are_none_are_refused(change, message):
     given = {"inputs": points().inputs, "labels": points().labels, "names": points().names}
     with pytest.raises(DataError, match=message):
         LabelledPoints(**given | change)
-    labels = points().labels.clone()
-    labels[:, 0] = 1
-    alike = LabelledPoints(inputs=points().inputs, labels=labels, names=points().names)
-    with pytest.raises(DataError, match="single value 1"):
-        kinds_of(alike)
+    for value, count in ((1.0, 1), (NAN, 0)):
+        labels = points().labels.clone()
+        labels[:, 0] = value
+        alike = LabelledPoints(inputs=points().inputs, labels=labels, names=points().names)
+        with pytest.raises(DataError, match=f"'kind': found {count} different values"):
+            kinds_of(alike)
     inputs = torch.cat([points().inputs, torch.ones(300, 1)], 1)
     idle = LabelledPoints(inputs=inputs, labels=points().labels, names=points().names)
     with pytest.raises(DataError, match=r"inputs \[4\] the same"):
@@ -231,11 +261,15 @@ def test_a_table_of_ones_own(tmp_path):
     [
         ("a,b\n1,2\n", "begin with 'label:'"),
         ("a,label:b\n1,2\n1\n", r"rows \[3\]"),
-        ("a,label:b\nred,2\nblue,3\n", "cells that are no numbers"),
+        ("a,label:b\n1,2\nblue,3\n", "column 'a' has 1 cells .* first 'blue' in line 3"),
+        ("a,label:b\n1,2\nnan,3\n", "no finite numbers, first 'nan'"),
+        ("a,label:b\n7,2\n7,3\n", "column 'a' is 7 in all rows"),
+        ("a;label:b\n1;2\n", "Commas part the columns"),
+        ("a,label:b,label: b\n1,2,3\n", r"several columns called \['label:b'\]"),
         ("", "is empty"),
         ("a,a,label:b\n1,2,3\n", r"several columns called \['a'\]"),
         ("a,label:\n1,2\n", "Name its label after that"),
-        ("a,label:b\n1,2.5\n2,NA\n", r"'b' has numbers and words, such as \['NA'\]"),
+        ("a,label:b\n1,2.5\n2,high\n", r"'b' has numbers and words, such as \['high'\]"),
         ("a,label:b\n" + "".join(f"{k},w{k}\n" for k in range(21)), "21 different words"),
     ],
 )
