@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from ..zoo.errors import ConfigError, DataError
+from .metrics.arrays import Array
 from .metrics.particles import check_batch, evaluation, particle_chunks
 from .run import Run
 from .sampler import Sampler
@@ -47,9 +48,9 @@ class Adaptation:
 
 def adapt(
     run: Run,
-    inputs_support: Float[Tensor, "..."],
-    labels_support: Float[Tensor, "*task support"],
-    inputs_query: Float[Tensor, "..."],
+    inputs_support: Shaped[Array, "..."],
+    labels_support: Shaped[Array, "*task support"],
+    inputs_query: Shaped[Array, "..."],
     *,
     classes: int | Int[Tensor, " task"],
     observed: Bool[Tensor, "*task support"] | None = None,
@@ -66,6 +67,8 @@ def adapt(
     Args:
         run: A run.
         inputs_support: Points with labels; (task, support, ...), or (support, ...) of one task.
+            They are what the model was trained on: points of a file that `open_tasks` scaled go
+            through its `scaled` first.
         labels_support: Their labels; classes by number from 0.
         inputs_query: Points to predict, with as many axes.
         classes: Of all tasks, or of each: 0 for numbers, 2 for yes or no, C for C classes.
@@ -80,8 +83,11 @@ def adapt(
     """
     if draws < 1 or not 0 < level < 1:
         raise ConfigError(f"Found draws={draws} and level={level}; expected 1 or more, and (0, 1).")
-    batch = _batch(inputs_support, labels_support, inputs_query, classes, observed)
-    count = labels_support.shape[-1]
+    inputs, labels, query = (
+        _as_numbers(each, run.model) for each in (inputs_support, labels_support, inputs_query)
+    )
+    batch = _batch(inputs, labels, query, classes, observed)
+    count = labels.shape[-1]
     with evaluation(run.model, run.guide, seed=seed):
         batch = check_batch(batch, run.model)
         parts, latents = _draws(run.model, run.guide, batch, draws)
@@ -90,6 +96,13 @@ def adapt(
     bounds = torch.tensor([(1 - level) / 2, (1 + level) / 2]).to(mean)
     lower, upper = torch.where(number, label, mean).quantile(bounds, dim=0)
     return Adaptation(mean.mean(0), lower, upper, chance.mean(0), latents)
+
+
+def _as_numbers(values: Shaped[Array, "..."], model: nn.Module) -> Float[Tensor, "..."]:
+    """Return an array in the precision of the model."""
+    tensor = torch.as_tensor(values)
+    kind = next((p.dtype for p in model.parameters()), torch.get_default_dtype())
+    return tensor.to(kind)
 
 
 def _batch(

@@ -95,6 +95,11 @@ def posterior(
         raise DataError(
             f"Found a whole {type(data).__name__}, but one split is needed: give `data.test`."
         )
+    if not isinstance(data, Mapping) and not hasattr(data, "batch"):
+        raise DataError(
+            f"Found {type(data).__name__}, but a split or a mapping of tensors by name is needed, "
+            "such as {'x': tensor}, with the names that the model's `forward` gives them."
+        )
     _check_numbers(draws, predictive_draws, batch_size)
     wanted = _known_groups(groups)
     place = None if out is None else (Path(out), storage_for(Path(out)))

@@ -230,5 +230,8 @@ for name, (case, options) in cases.items():
 # %% [markdown]
 # Ask of your own tasks: is there, for each factor, a task that reads it and not its neighbour?
 #
-# For your own data: `open_tasks("table.csv")` takes columns called `label:NAME` as tasks, with gaps
-# where labels are missing; see also `mutoscope fit sparse-shared-features --help`.
+# For your own data: `data = open_tasks("table.csv")` takes columns called `label:NAME` as tasks,
+# with gaps where labels are missing, and other columns as points, which it scales. Tasks are drawn
+# from these: a label, and some points that have it. Rows of your own go through `data.scaled(rows)`
+# before `adapt`, and `data.label_scales` leads from predicted numbers back to your units. From the
+# shell: `mutoscope fit sparse-shared-features --data table.csv`.

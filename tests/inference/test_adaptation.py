@@ -40,6 +40,14 @@ def test_every_kind_is_predicted_with_its_uncertainty(run):
     assert torch.equal(found.label[2], found.probability[2].argmax(-1).float())
 
 
+def test_arrays_in_any_precision_are_taken_as_tensors_are(run):
+    support, labels, query, classes = parts()
+    found = adapt(run, support, labels, query, classes=classes, draws=5)
+    arrays = (each.double().numpy() for each in (support, labels, query))
+    again = adapt(run, *arrays, classes=classes, draws=5)
+    torch.testing.assert_close(again.mean, found.mean)
+
+
 def test_a_task_alone_is_the_same_as_one_among_others(run):
     support, labels, query, _ = parts(kinds=(2,))
     among = adapt(run, support, labels, query, classes=2, draws=20)

@@ -371,6 +371,11 @@ def test_options_out_of_range_are_refused(x, options, words):
         of(x, **options)
 
 
+def test_a_tensor_without_a_name_is_refused(x):
+    with pytest.raises(DataError, match="Found Tensor, but a split or a mapping of tensors"):
+        posterior(Measured(), MeasuredGuide(), x)
+
+
 def test_one_group_may_be_named_alone(x):
     assert names_of(of(x, groups="prior")) == ["prior"]
 
