@@ -52,7 +52,7 @@ def draw_pictures(
     if any(name.startswith("use of ") for name in columns):
         _save(plot_use(columns), folder / "use.png")
     drawn, names = heads_of(idata, split), names_of_tasks(idata, split)
-    order = np.argsort(names, kind="stable")[:_SHOWN]
+    order = _shown(names)
     inclusion = _inclusion(np.linalg.norm(drawn, axis=-2))
     figure = plot_heads(
         _as_one_output(drawn.mean(0))[order],
@@ -89,6 +89,13 @@ def heads_of(
     drawn = variable_with(idata, "output")
     used = outputs_of(split.observations["classes"], drawn.shape[-2]).numpy()
     return drawn * used[..., None]
+
+
+def _shown(names: list[str]) -> list[int]:
+    """Return tasks to show, by name: as many different ones as there is room for."""
+    earlier = [names[:task].count(name) for task, name in enumerate(names)]
+    chosen = sorted(range(len(names)), key=lambda task: (earlier[task], names[task]))[:_SHOWN]
+    return sorted(chosen, key=lambda task: (names[task], task))
 
 
 def _as_one_output(
