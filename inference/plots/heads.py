@@ -14,7 +14,7 @@ from .style import new_figure, styled
 __all__ = ["plot_heads"]
 
 _UNIT = 0.26  # inches of a cell
-_MOST_NAMES = 24
+_MOST_NAMES = 40
 
 
 @styled
