@@ -27,8 +27,8 @@ def normal_heads(
     """Return Normal posteriors of heads whose prior is a scale mixture of Normals.
 
     Each round solves for all coefficients of a head together, then lets the prior's scales and the
-    bound of the likelihood follow: coordinate ascent of the ELBO of Laplace, horseshoe and Normal
-    priors alike, which differ in `precision`.
+    quadratic of the likelihood follow: coordinate ascent of the ELBO of Laplace, horseshoe and
+    Normal priors alike, which differ in `precision`. Classes are treated given each other's means.
 
     Args:
         evidence: What labels say.

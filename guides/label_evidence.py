@@ -87,7 +87,7 @@ class LabelEvidence:
         Float[Tensor, "task output coefficient coefficient"],
         Float[Tensor, "task output coefficient"],
     ]:
-        """The matrix P and the vector h of the bound `h v - v P v / 2` for coefficients v."""
+        """The matrix P and the vector h of the quadratic `h v - v P v / 2` in coefficients v."""
         curvature = self._curvature * self._there
         weighed = self._design * curvature.unsqueeze(-1)
         blurred = torch.diag_embed(curvature @ self._variance)
@@ -97,7 +97,7 @@ class LabelEvidence:
         )
 
     def tighten(self, heads: Heads) -> None:
-        """Let the bound touch where heads are."""
+        """Let the bound touch where heads are; that of classes, given the means of all others."""
         mean, spread = self._outputs(heads)
         self._make_way(mean)
         square = spread + (mean - self._offset).square()
@@ -123,9 +123,11 @@ class LabelEvidence:
 
     def _make_way(self, mean: Float[Tensor, "task output point"]) -> None:
         """Move offsets of classes towards what the outputs of all others are together."""
-        several = torch.where(self._used, mean, -torch.inf)
-        share = several.softmax(1).clamp(max=1 - _LEAST)
-        others = several.logsumexp(1, keepdim=True) + torch.log1p(-share)
+        with torch.autocast(mean.device.type, enabled=False):
+            precise = mean.to(torch.promote_types(mean.dtype, torch.float32))  # 1 - share needs it
+            several = torch.where(self._used, precise, -torch.inf)
+            share = several.softmax(1).clamp(max=1 - _LEAST)
+            others = several.logsumexp(1, keepdim=True) + torch.log1p(-share)
         self._offset = torch.where(self._several, (self._offset + others) / 2, 0.0)
 
     def _outputs(self, heads: Heads) -> tuple[Tensor, Tensor]:

@@ -145,6 +145,7 @@ class SparseSharedFeaturesGuide(nn.Module):
         points = LabelledPoints(*self.read(inputs, observed), labels, observed, classes)
         return self.tasks.posterior(points, prices)
 
+    @torch.no_grad()
     def watched(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
         """Return what is worth watching in training: the use of each feature, and skill.
 
@@ -160,8 +161,8 @@ class SparseSharedFeaturesGuide(nn.Module):
         observed, classes = some["observed"], some["classes"]
         told = observed & (observed.cumsum(1) % 2 == 1)
         features, scale = self.read(some["inputs"], told)
-        with torch.no_grad():
-            means = self.tasks.means(LabelledPoints(features, scale, some["labels"], told, classes))
+        points = LabelledPoints(features, scale, some["labels"], told, classes)
+        means = self.tasks.means(points)
         weight, bias = means[..., :-1], means[..., -1]
         size = self.model.sizes(weight, classes)
         share = size / size.sum(-1, keepdim=True).clamp(min=_MINIMUM_SCALE)
@@ -186,8 +187,9 @@ class SparseSharedFeaturesGuide(nn.Module):
         skills = [row[_SKILL] for row in history if _SKILL in row]
         if not skills or not any(prices.values()):
             return []
-        uses = [value for name, value in history[-1].items() if name.startswith(_USE)]
-        used, best, last = sum(use > _LEAST_USE for use in uses), max(skills), skills[-1]
+        now, best = self.watched(batch), max(skills)
+        uses, last = [now[name] for name in now if name.startswith(_USE)], now[_SKILL]
+        used = sum(use > _LEAST_USE for use in uses)
         if best - last < _FALL or used == len(uses):
             return []
         return [
@@ -227,6 +229,8 @@ def _explained(
     law: MixedLabels, labels: Float[Tensor, "task point"], asked: Bool[Tensor, "task point"]
 ) -> float:
     """Return the share of the variance of labels that a law explains, over all tasks that vary."""
+    most, least = (torch.where(asked, labels, end) for end in (-torch.inf, torch.inf))
+    vary = least.amin(1) < most.amax(1)
     number = (law.classes == 0)[:, None, None]
     which = torch.arange(law.probs.shape[-1], device=labels.device)
     truth = torch.where(number, labels.unsqueeze(-1), (labels.unsqueeze(-1) == which).to(labels))
@@ -235,5 +239,5 @@ def _explained(
     middle = (truth * there).sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1)
     spread = (there * (truth - middle).square()).sum((1, 2))
     error = (there * (truth - found).square()).sum((1, 2))
-    skill = (1 - error / spread.clamp(min=_TINY)).clamp(min=-1)[spread > 0]
+    skill = (1 - error / spread.clamp(min=_TINY)).clamp(min=-1)[vary]
     return float(skill.mean()) if len(skill) else 0.0

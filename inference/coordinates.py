@@ -34,7 +34,8 @@ def mask_of(law: Distribution) -> Bool[Tensor, "..."] | None:
     """
     if isinstance(law, Independent):
         return mask_of(law.base_dist)
-    if (own := getattr(law, "observed", None)) is not None:
+    own = getattr(law, "observed", None)
+    if isinstance(own, Tensor) and own.dtype == torch.bool:
         counted: Tensor = own.expand(law.batch_shape + law.event_shape)
         return counted
     if not isinstance(law, MaskedDistribution):

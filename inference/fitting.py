@@ -276,7 +276,9 @@ def _scored(training: Training, held_out: Split) -> dict[str, Tensor]:
     """Return the held-out data that are scored, once the first of them have been."""
     batch = training.held_out(held_out)
     try:
-        training.score({name: tensor[:2] for name, tensor in batch.items()})
+        some = {name: tensor[:2] for name, tensor in batch.items()}
+        training.score(some)
+        training.watched(some)
     except MutoscopeError:
         raise
     except (TypeError, ValueError, RuntimeError) as error:

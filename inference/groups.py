@@ -96,14 +96,16 @@ class Groups:
         return {name: self._draws(name, site["value"], particles) for name, site in sites.items()}
 
     def observed(self, draws: Draws) -> Group:
-        """Return what the data fix; what a mask inside a law leaves out is missing."""
+        """Return what the data fix; NaN is what a mask inside a law leaves out in all draws."""
         found = {}
         for name, site in draws.observed.items():
-            value = site["value"]
+            value, axes = site["value"], len(self._axes[name])
+            value = value[(0,) * (value.ndim - axes)]
             if (counted := mask_of(site["fn"])) is not None:
-                value = value if value.is_floating_point() else value.to(torch.get_default_dtype())
-                value = torch.where(counted, value, torch.nan)
-            value = value[(0,) * (value.ndim - len(self._axes[name]))]
+                own = counted.shape[max(counted.ndim - axes, 0) :]
+                counted = counted.reshape(-1, *own).any(0)
+                value = value if value.is_floating_point() else value.double()
+                value = torch.where(counted.to(value.device), value, torch.nan)
             found[name] = Labelled(self._axes[name], _as_numpy(value))
         return found
 

@@ -48,7 +48,7 @@ def posterior(
     | `posterior_predictive` | observed sites, drawn anew at draws of the posterior | as posterior |
     | `prior` | the sites of `posterior`, drawn from the model | as posterior |
     | `prior_predictive` | observed sites, drawn at draws of the prior | as posterior |
-    | `observed_data` | observed sites, NaN where a mask leaves numbers out | the site's |
+    | `observed_data` | observed sites; NaN where a mask inside a law is off | the site's |
     | `constant_data` | the truth, where `data.truth` knows it; see `truth_group` | the truth's |
 
     `log_p` is the log-density of a datum's latents and observations under the model, `log_q` that

@@ -269,7 +269,7 @@ class _Moving(Messenger):
             affine = _Affine.of(self._guide, self._rows, latent.where)
             if (mask := mask_of(message["fn"])) is not None:
                 draws = mask.ndim - latent.axes
-                affine = affine.only(as_rows(mask, draws, latent.row)[0])
+                affine = affine.only(as_rows(mask.to(affine.centre.device), draws, latent.row)[0])
             step = _Step(affine, latent.coordinates, self._drawn, self._seen)
             self._steps[message["name"]] = step
             message["fn"] = _Moved(message["fn"], step)

@@ -48,7 +48,7 @@ class Storage(abc.ABC):
             start: Where it begins along each axis; 0 where an axis is missing.
 
         Raises:
-            DataError: The part has another shape than those before it.
+            DataError: The part has another shape or kind of numbers than those before it.
         """
         axes, values = block
         full = self._lengths.get(group, {})
@@ -63,6 +63,12 @@ class Storage(abc.ABC):
         if name not in variables:
             shape = tuple(self._axes[group][axis] for axis in axes)
             variables[name] = Labelled(axes, self._allocate(group, name, shape, block))
+        kind = np.dtype(variables[name].values.dtype).kind
+        if values.dtype.kind == "f" and kind in "iub":
+            raise DataError(
+                f"{name!r} has missing numbers, or decimals, in this batch, but whole numbers "
+                "before. Let its law have a mask in all batches, or in none."
+            )
         first = [(start or {}).get(axis, 0) for axis in axes]
         region = tuple(slice(f, f + n) for f, n in zip(first, values.shape, strict=True))
         variables[name].values[region] = values

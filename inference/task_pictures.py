@@ -47,10 +47,9 @@ def draw_pictures(
     from .plots import plot_few_shot, plot_heads, plot_importance, plot_training, plot_use
 
     folder.mkdir(parents=True, exist_ok=True)
-    columns = {name: [row[name] for row in run.history] for name in run.history[0]}
-    _save(plot_training(columns), folder / "training.png")
-    if any(name.startswith("use of ") for name in columns):
-        _save(plot_use(columns), folder / "use.png")
+    _save(plot_training(run.history), folder / "training.png")
+    if any(name.startswith("use of ") for row in run.history for name in row):
+        _save(plot_use(run.history), folder / "use.png")
     drawn, names = heads_of(idata, split), names_of_tasks(idata, split)
     order = _shown(names)
     inclusion = _inclusion(np.linalg.norm(drawn, axis=-2))

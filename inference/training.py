@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "Moment", "Training"]
 
 _VALIDATED = 256
+_COLUMNS = ("step", "seconds", "validation elbo")
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,15 +249,30 @@ class Training:
         return float(self.fabric.broadcast(value))
 
     def watched(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
-        """Return what the guide's `watched` finds, if it has such, without disturbing training."""
+        """Return what the guide's `watched` finds, if it has such, without disturbing training.
+
+        Raises:
+            ConfigError: It fails, or returns something else than numbers by names of their own.
+        """
         watch: Any = getattr(self.guide, "watched", None)
         if watch is None:
             return {}
         self.objective.eval()
-        with torch.no_grad(), undisturbed(0), self.fabric.autocast():
-            found = dict(watch(batch))
+        try:
+            with torch.no_grad(), undisturbed(0), self.fabric.autocast():
+                found = {str(name): float(value) for name, value in dict(watch(batch)).items()}
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(
+                f"{type(self.guide).__name__}.watched fails on held-out data: {error}. It takes a "
+                "batch, as `forward` does, and returns numbers by name."
+            ) from error
         self.objective.train()
-        return found
+        if taken := sorted(found.keys() & {*_COLUMNS, *self.objective.names}):
+            raise ConfigError(
+                f"{type(self.guide).__name__}.watched returns {taken}, which are columns of the "
+                "history already. Choose other names."
+            )
+        return dict(self.fabric.broadcast(found))
 
     def held_out(self, split: Split) -> dict[str, Tensor]:
         """Return the data that `score` looks at: the first of a split, on the device."""

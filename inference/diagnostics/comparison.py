@@ -148,6 +148,12 @@ def _noise(found: Importance) -> DataArray:
     return variance.clip(0).sum() ** 0.5
 
 
+def _equal(one: np.ndarray, two: np.ndarray) -> bool:
+    """Return whether all numbers are the same, and the same are missing."""
+    real = one.dtype.kind == two.dtype.kind == "f"
+    return np.array_equal(one, two, equal_nan=real)
+
+
 def _check_same_data(idatas: Mapping[str, arviz.InferenceData]) -> None:
     """Refuse data that differ, as far as the models call them alike."""
     first, *others = idatas
@@ -159,7 +165,7 @@ def _check_same_data(idatas: Mapping[str, arviz.InferenceData]) -> None:
         ]
         for variable in shared:
             one, two = (observed(idatas[n], variable).values for n in (first, name))
-            if one.shape != two.shape or not np.array_equal(one, two):
+            if one.shape != two.shape or not _equal(one, two):
                 raise DataError(
                     f"The data {variable!r} of {first!r} and of {name!r} differ. Compare models on "
                     "the same data, in the same order."

@@ -130,7 +130,9 @@ def predictive_check(
             and, for places, `prior_predictive`.
         variable_name: Of the data; may be left out where there is only one.
         discrepancies: Functions by name, which return a number for each datum (and draw, if there
-            is an axis `draw`) of an array with named axes; see `default_discrepancies`.
+            is an axis `draw`) of an array with named axes; see `default_discrepancies`. What is
+            missing in the data is NaN, in replications, too. A datum whose number is NaN is left
+            out.
         seed: Of breaking ties.
 
     Raises:
@@ -154,7 +156,8 @@ def predictive_check(
     if names_in(idata, "prior_predictive"):
         prior = _sum_up(functions, _as_seen(idata, "prior_predictive", seen), (DRAW,))
         place = place_among(prior.transpose(DRAW, ...), summed, np.random.default_rng(seed))
-        uniform = mean.copy(data=[uniform_p_value(each) for each in place.values])
+        place = place.where(summed.notnull())
+        uniform = mean.copy(data=[_uniformity(each) for each in place.values])
     return PredictiveCheck(
         observed=summed,
         replicated=replicated,
@@ -196,4 +199,10 @@ def _deviation(replicated: DataArray, seen: DataArray) -> DataArray:
 
 
 def _share_above(replicated: DataArray, seen: DataArray) -> DataArray:
-    return ((replicated > seen) + 0.5 * (replicated == seen)).mean(DRAW)
+    share = ((replicated > seen) + 0.5 * (replicated == seen)).mean(DRAW)
+    return share.where(seen.notnull())
+
+
+def _uniformity(places: Float[np.ndarray, " datum"]) -> float:
+    known = places[~np.isnan(places)]
+    return uniform_p_value(known) if len(known) else 1.0

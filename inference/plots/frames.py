@@ -1,6 +1,6 @@
 """Frames side by side: seen, reconstructed, and forecast."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -15,6 +15,7 @@ __all__ = ["draw_strips", "plot_frames"]
 
 _AXES = ("sequence", "frame", "channel", "height", "width")
 _INCHES = 0.62  # of a frame's longer side
+_LEAST_WIDTH = 3.0  # room for the title
 
 
 @styled
@@ -27,6 +28,8 @@ def plot_frames(
     sequences: Sequence[int] = (0, 1, 2),
 ) -> Figure:
     """Draw frames of a few sequences, one row for what was seen and one for each prediction.
+
+    Sequences of a single frame are side by side.
 
     Args:
         seen: Frames, `(sequence, frame, channel, height, width)` in [0, 1]; 1 or 3 channels.
@@ -49,6 +52,8 @@ def plot_frames(
     if len(set(shapes.values())) > 1 or shape[2] not in (1, 3):
         raise DataError(f"Found shapes {shapes}, but the same one with 1 or 3 channels is needed.")
     rows = checked_sequences(sequences, shape[0])
+    if shape[1] == 1:
+        return _of_stills(images, rows)
     unit = _INCHES / max(shape[3:])
     width, height = (shape[1] * unit * shape[4], len(images) * unit * shape[3])
     figure = new_figure(width + 1.15, len(rows) * (height + 0.3) + 0.55)
@@ -59,6 +64,21 @@ def plot_frames(
         axes.set_title(f"sequence {rows[index]}", loc="left")
     axes.set_xlabel("frame")
     figure.suptitle("Frames seen and predicted")
+    return figure
+
+
+def _of_stills(images: Mapping[str, Float[np.ndarray, "..."]], chosen: list[int]) -> Figure:
+    """Draw single frames of a few data side by side."""
+    strips = np.stack([values[chosen, 0] for values in images.values()])
+    unit = _INCHES / max(strips.shape[-2:])
+    rows, columns, _, height, width = strips.shape
+    inches = columns * unit * width + 1.15, rows * unit * height + 0.85
+    figure = new_figure(max(inches[0], _LEAST_WIDTH), inches[1])
+    axes = figure.subplots()
+    draw_strips(axes, strips, list(images))
+    axes.set_xticks(axes.get_xticks(), [str(each) for each in chosen])
+    axes.set_xlabel("datum")
+    figure.suptitle("Images seen and reconstructed")
     return figure
 
 

@@ -52,18 +52,19 @@ def plot_use(
     last = steps[-1] if steps[-1] > steps[0] else steps[0] + 1
     named: list[Line2D] = []
     for name, values in zip(names, uses.values(), strict=True):
-        used = values[-1] > _LEAST
+        known = values[np.isfinite(values)]
+        used = bool(known.size) and known[-1] > _LEAST
         colour = COLOURS[len(named) % len(COLOURS)] if used else "#BBBBBB"
         style = ("-", "--", ":")[len(named) // len(COLOURS) % 3] if used else "-"
         (line,) = grid[0].plot(steps, values, color=colour, linestyle=style, label=name)
         line.set_zorder(2 if used else 1)
         named += [line] * bool(used)
     grid[0].set(xlim=(steps[0], last), ylabel="share of weights")
-    grid[0].set_ylim(0, 1.08 * max(float(np.max(values)) for values in uses.values()) or 1.0)
+    grid[0].set_ylim(0, 1.08 * float(np.nanmax([*uses.values()])) or 1.0)
     label_ends(grid[0], named, ratios[0] - 0.3)
     if skills:
         grid[1].plot(steps, skills[0], color=TRUTH)
-        grid[1].set(ylabel="explained", ylim=(min(0.0, float(np.min(skills[0]))), 1))
+        grid[1].set(ylabel="explained", ylim=(min(0.0, float(np.nanmin(skills[0]))), 1))
         grid[1].set_title("Share of unseen labels' variance that heads explain", loc="left")
     grid[-1].set_xlabel("training step")
     figure.suptitle(f"Use of features by tasks: {len(named)} of {len(uses)} in the end")

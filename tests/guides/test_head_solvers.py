@@ -125,6 +125,18 @@ def test_heads_of_classes_are_nearly_the_most_probable_ones(kind, outputs):
     assert (lost < 0.5 * outputs).all()
 
 
+def test_heads_of_classes_are_finite_in_half_precision():
+    x, labels, observed, classes = tasks([3, 5], points=60, outputs=5)
+    x, labels = (8 * x).float(), labels.float()
+    known = {"num_outputs": 5, "label_scale": SCALE.float(), "count": ONE.float()}
+    given = LabelEvidence(x, torch.zeros_like(x), labels, observed, classes, **known)
+    ones = torch.ones(2, 5, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        heads = normal_heads(given, torch.ones_like, 0.1, ones, 20, 3)
+    assert heads.mean.isfinite().all()
+    assert heads.covariance.isfinite().all()
+
+
 @pytest.mark.parametrize(("kind", "outputs", "slack"), [(0, 1, 0.02), (2, 1, 0.5), (3, 3, 0.5)])
 def test_no_other_normal_is_much_better(kind, outputs, slack):
     x, labels, observed, classes = tasks([kind], outputs=outputs)

@@ -24,15 +24,20 @@ def alone(guide):
     return guide
 
 
-def history(*skills, used=1):
-    """Return rows in which heads have this skill, and read so many of four features."""
+def now(guide, skill, used=1):
+    """Let a guide find this skill, and so many of four features in use."""
     uses = {f"use of feature {m}": 1.0 / used if m < used else 0.0 for m in range(4)}
-    return [uses | {"step": step, "skill of heads": each} for step, each in enumerate(skills)]
+    guide.watched = lambda batch: uses | {"skill of heads": skill}
+    return guide
+
+
+def history(*skills):
+    return [{"step": step, "skill of heads": each} for step, each in enumerate(skills)]
 
 
 def test_few_features_and_a_worse_skill_raise_the_alarm():
     _, guide = pair()
-    (alarm,) = declared_alarms(guide, mixed_tasks().batch, history(0.1, 0.8, 0.3))
+    (alarm,) = declared_alarms(now(guide, 0.3), mixed_tasks().batch, history(0.1, 0.8, 0.3))
     assert alarm.startswith("Features have collapsed: heads read 1 of 4, and what they explain of")
     assert "fell from 80% to 30%" in alarm
     assert "lower `sharing` (now 0.1) or `sparsity` (now 0.2)" in alarm
@@ -41,18 +46,26 @@ def test_few_features_and_a_worse_skill_raise_the_alarm():
 def test_few_features_that_do_or_all_features_raise_none():
     _, guide = pair()
     batch = mixed_tasks().batch
-    assert declared_alarms(guide, batch, history(0.8, 0.3, used=4)) == ()
-    assert declared_alarms(guide, batch, history(0.1, 0.8, 0.75)) == ()
-    assert declared_alarms(guide, batch, []) == ()
+    assert declared_alarms(now(guide, 0.3, used=4), batch, history(0.8, 0.3)) == ()
+    assert declared_alarms(now(guide, 0.75), batch, history(0.1, 0.8, 0.75)) == ()
+    assert declared_alarms(now(guide, 0.3), batch, []) == ()
 
 
 def test_what_is_not_charged_for_raises_no_alarm():
     worse, batch = history(0.8, 0.3), mixed_tasks().batch
     _, free = pair(heads="laplace", sparsity=0.0, sharing=0.0)
-    assert declared_alarms(free, batch, worse) == ()
+    assert declared_alarms(now(free, 0.3), batch, worse) == ()
     _, unshared = pair(heads="laplace", sharing=0.0)
-    (alarm,) = declared_alarms(unshared, batch, worse)
+    (alarm,) = declared_alarms(now(unshared, 0.3), batch, worse)
     assert alarm.endswith("lower `sparsity` (now 0.2).")
+
+
+def test_labels_that_do_not_vary_say_nothing_of_skill():
+    _, guide = pair(label_scale=0.1)
+    known = {"inputs": torch.randn(3, 14, 6), "observed": torch.ones(3, 14).bool()}
+    known["classes"] = torch.zeros(3, dtype=torch.int64)
+    labels = torch.full((3, 14), 1 / 3)
+    assert guide.watched(known | {"labels": labels})["skill of heads"] == 0.0
 
 
 def read_exactly(guide, features):

@@ -1,10 +1,12 @@
 """What each group of a posterior holds: laws in closed form, for models of many shapes."""
 
+from typing import ClassVar
+
 import numpy as np
 import pyro
 import pytest
 import torch
-from pyro.distributions import Normal, TorchDistribution
+from pyro.distributions import Normal, Poisson, TorchDistribution
 from torch import nn
 
 from mutoscope.inference import drawing
@@ -261,6 +263,34 @@ def test_observations_that_a_mask_leaves_out_are_missing_in_the_data_alone(x):
     found = of(x, (Gaps, Slope), batch_size=COUNT)
     np.testing.assert_array_equal(found["observed_data"]["x"], torch.where(x > 0, x, torch.nan))
     assert found["posterior_predictive"]["x"].notnull().all()
+
+
+class Counts(nn.Module):
+    """Whole numbers; in some data, the last of three is not looked at."""
+
+    dims: ClassVar = {"slope": ("datum", "one"), "x": ("datum", "time")}
+
+    def forward(self, x=None, *, size=None):
+        with rows(x):
+            pyro.sample("slope", Normal(torch.zeros(len(x), 1), 1.0).to_event(1))
+            law, there = Poisson(torch.full(x.shape, 3.0)), x >= 0
+            law = law if there.all() else law.mask(there)
+            pyro.sample("x", law.to_event(1), obs=x)
+
+
+class Slope(nn.Module):
+    def forward(self, x=None, *, size=None):
+        with rows(x):
+            pyro.sample("slope", Normal(torch.zeros(len(x), 1), 1.0).to_event(1))
+
+
+def test_whole_numbers_with_gaps_are_exact_and_gaps_in_some_batches_alone_are_refused():
+    x = torch.tensor([[1, 2, 2**24 + 1], [4, 5, -1], [7, 8, 9]])
+    known = {"draws": 2, "groups": ("posterior", "observed_data"), "progress": False}
+    found = posterior(Counts(), Slope(), {"x": x}, **known)["observed_data"]["x"].values
+    np.testing.assert_array_equal(found, np.where(x < 0, np.nan, x.double()))
+    with pytest.raises(DataError, match="a mask in all batches, or in none"):
+        posterior(Counts(), Slope(), {"x": x}, batch_size=1, **known)
 
 
 def test_observations_that_follow_others_follow_their_predictions(x):

@@ -173,6 +173,21 @@ def test_what_the_guide_watches_is_a_column_and_leaves_training_as_it_is(tmp_pat
         model, Watching(model), toy_data(), **OPTIONS, max_steps=5).history)  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"elbo": 0.0}, r"returns \['elbo'\], which are columns of the history"),
+        ({"mean": None}, "Watching.watched fails on held-out data"),
+    ],
+)
+def test_what_is_watched_are_numbers_by_names_of_their_own(found, said):
+    model, _ = toy_pair()
+    guide = Watching(model)
+    guide.watched = lambda batch: found
+    with pytest.raises(ConfigError, match=said):
+        fit(model, guide, WithHeldOut(), **OPTIONS, max_steps=5)
+
+
 def test_tensorboard_gets_every_row(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

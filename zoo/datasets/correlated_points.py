@@ -12,6 +12,7 @@ __all__ = ["correlated"]
 _NARROW, _WIDE = 1e-3, 1e2  # of the range of a label
 _HALVINGS = 60
 _NEAR = 0.02
+_LEAST = 2  # points
 
 
 def correlated(points: LabelledPoints, correlation: float, generator: Generator) -> LabelledPoints:
@@ -32,7 +33,13 @@ def correlated(points: LabelledPoints, correlation: float, generator: Generator)
     """
     if points.labels.shape[1] < 2:
         raise DataError("Found a single label, but two are to be correlated.")
-    known = points.rows((~points.labels[:, :2].isnan().any(1)).nonzero().flatten())
+    rows = (~points.labels[:, :2].isnan().any(1)).nonzero().flatten()
+    if len(rows) < _LEAST:
+        raise DataError(
+            f"Found {len(rows)} points that have both {points.names[0]!r} and {points.names[1]!r}, "
+            "which are to be correlated. Give more."
+        )
+    known = points.rows(rows)
     low, high = known.labels[:, :2].amin(0), known.labels[:, :2].amax(0)
     scaled = ((known.labels[:, :2] - low) / (high - low).clamp(min=1e-12)).double()
     narrow, wide = _NARROW, _WIDE
@@ -46,7 +53,13 @@ def correlated(points: LabelledPoints, correlation: float, generator: Generator)
             f"{points.names[1]!r} goes from {least:.2f} to {most:.2f} by leaving points out."
         )
     chance = torch.rand(len(scaled), generator=generator, dtype=scaled.dtype)
-    return known.rows((chance < _kept(scaled, width)).nonzero().flatten())
+    rows = (chance < _kept(scaled, width)).nonzero().flatten()
+    if len(rows) < _LEAST:
+        raise DataError(
+            f"Found correlation={correlation}, at which {len(rows)} of {len(points)} points are "
+            "left. Give more points, or ask for less."
+        )
+    return known.rows(rows)
 
 
 def _kept(scaled: Float[Tensor, "point 2"], width: float) -> Float[Tensor, " point"]:

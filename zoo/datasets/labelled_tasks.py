@@ -113,7 +113,7 @@ class LabelledTasks:
             raise DataError(f"Found correlation={correlation}; expected 0 to below 1.")
         seen = [_without_combination(part, parts[0]) if held_out else part for part in parts[:2]]
         if correlation:
-            thin = Generator().manual_seed(seed)
+            thin = Generator().manual_seed(4 * seed + len(_SPLITS))
             seen = [correlated(part, correlation, thin) for part in seen]
         made = zip(_SPLITS, (*seen, parts[2]), (num_tasks, test_tasks, test_tasks), strict=True)
         self.train, self.validation, self.test = (

@@ -111,6 +111,15 @@ def test_the_noise_of_few_draws_is_known():
     assert float(found.noise.sel(model="exact")) < 1e-2
 
 
+def test_numbers_that_are_missing_from_both_are_the_same(idatas):
+    gaps = {}
+    for name in ("true", "noisy"):
+        gaps[name] = idatas[name].copy()
+        gaps[name]["observed_data"]["seen"].values[0] = np.nan
+    plain = compare({name: idatas[name] for name in gaps})
+    np.testing.assert_array_equal(compare(gaps).elpd, plain.elpd)
+
+
 def test_other_data_and_one_model_are_refused(idatas):
     with pytest.raises(DataError, match="'seen' of 'true' and of 'other' differ"):
         compare({"true": idatas["true"], "other": drawn(count=100)})

@@ -77,6 +77,17 @@ def test_numbers_that_are_missing_in_the_data_are_missing_in_replications():
     np.testing.assert_allclose(found, 2 / 3)
 
 
+def test_data_that_are_wholly_missing_are_left_out_and_raise_no_concern():
+    idata = made_up(1)
+    absent = np.arange(300) < 60
+    idata["observed_data"]["seen"].values[absent] = np.nan
+    found = predictive_check(idata)
+    assert not found.concerns
+    for each in (found.p_value, found.place):
+        assert each[:, absent].isnull().all()
+        assert each[:, ~absent].notnull().all()
+
+
 def test_p_values_are_shares_of_replications_above():
     replicated = np.array([[0.0, 5.0], [1.0, 6.0], [2.0, 7.0], [3.0, 8.0]])
     found = predictive_check(of_arrays(replicated, np.array([1.5, 8.0])))

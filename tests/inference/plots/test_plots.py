@@ -109,6 +109,16 @@ def test_frames_show_the_pixels_as_they_are() -> None:
     assert names == ["seen", "reconstructed", "forecast from 2"]
 
 
+def test_single_frames_are_side_by_side() -> None:
+    seen, reconstructed = torch.rand(2, 6, 1, 1, 5, 5)
+    figure = plot_frames(seen, reconstructed, sequences=[4, 1])
+    (axes,) = figure.axes
+    canvas = np.asarray(axes.images[0].get_array())
+    np.testing.assert_allclose(canvas[:5, -5:], seen[1, 0, 0])
+    np.testing.assert_allclose(canvas[-5:, :5], reconstructed[4, 0, 0])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["4", "1"]
+
+
 def test_training_reads_rows_and_columns_alike() -> None:
     columns = history()
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

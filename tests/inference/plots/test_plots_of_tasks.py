@@ -79,6 +79,12 @@ def test_use_has_a_line_for_each_feature_and_a_name_for_those_in_use_in_the_end(
     np.testing.assert_allclose(figure.axes[1].get_lines()[0].get_ydata(), 0.5)
 
 
+def test_rows_may_lack_use():
+    rows = [{"step": 5, "elbo": -2.0}, *rows_of_use(), {"step": 60, "elbo": -1.0}]
+    figure = plot_use([row | {"skill of heads": 0.5} if "elbo" in row else row for row in rows])
+    assert "1 of 2 in the end" in figure.get_suptitle()
+
+
 def test_a_history_without_use_or_with_other_names_is_refused():
     with pytest.raises(DataError, match="Found 0 columns"):
         plot_use([{"step": 1, "elbo": 0.0}])

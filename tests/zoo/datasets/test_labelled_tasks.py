@@ -139,6 +139,9 @@ def test_labels_that_cannot_correlate_are_refused():
     with pytest.raises(DataError, match="goes from 1"):
         correlated(alike, 0.5, torch.Generator())
     single = LabelledPoints(inputs=alike.inputs, labels=alike.labels[:, :1], names=("kind",))
+    few = points().rows(torch.arange(3))
+    with pytest.raises(DataError, match="of 3 points are left"):
+        correlated(few, 0.999, torch.Generator().manual_seed(0))
     with pytest.raises(DataError, match="Found a single label"):
         correlated(single, 0.5, torch.Generator())
 
