@@ -15,10 +15,11 @@ class TrainingProgress:
 
     Args:
         total: Number of steps.
+        starts: How many candidates take the first of them.
         enabled: Whether to draw the bar.
     """
 
-    def __init__(self, total: int, *, enabled: bool) -> None:
+    def __init__(self, total: int, *, starts: int = 1, enabled: bool) -> None:
         self._live = None
         if enabled:
             from rich import progress
@@ -27,7 +28,7 @@ class TrainingProgress:
             from rich.text import Text
 
             self._bar = progress.Progress(
-                progress.TextColumn("training"),
+                progress.TextColumn("training" if starts == 1 else f"training, {starts} starts"),
                 progress.BarColumn(bar_width=30),
                 progress.MofNCompleteColumn(),
                 progress.TimeRemainingColumn(),

@@ -296,7 +296,8 @@ class Session:
 
     def _bar(self, progress: bool) -> TrainingProgress:
         total = self._early * (self.options.restarts - 1) + self.training.steps
-        return TrainingProgress(total, enabled=progress and self.leads)
+        starts = self.options.restarts
+        return TrainingProgress(total, starts=starts, enabled=progress and self.leads)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
