@@ -310,6 +310,9 @@ def test_the_bar_shows_terms_and_data_per_second(capsys, monkeypatch):
     assert "elbo" in shown
     assert "KL(z)" in shown
     assert "/s" in shown
+    assert "starts" not in shown
+    fit(*toy_pair(), toy_data(), batch_size=16, log_every=5, max_steps=10, restarts=3)
+    assert "training, 3 starts" in capsys.readouterr().out
 
 
 def test_bf16_trains_close_to_single_precision():
