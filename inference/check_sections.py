@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NEARLY_ALL",
     "coverages_of",
+    "left_out",
     "of_calibration",
     "of_coverage",
     "of_importance",
@@ -55,6 +56,20 @@ def of_importance(importance: Importance) -> Section:
     return Section(
         "Does the guide cover the posterior?", str(importance), numbers, {"Pareto k": picture}
     )
+
+
+def left_out(size: int, steps: int) -> Section:
+    """Tell that refinement was not tried.
+
+    Args:
+        size: How many numbers of each datum it would move.
+        steps: Of how many steps.
+    """
+    words = (
+        f"Not tried: each datum has {size} numbers to be moved, which takes long. Ask for it by "
+        f"Budget(refine={steps}), or `check --refine {steps}`."
+    )
+    return Section("Would refinement help?", words, {}, {})
 
 
 def of_refinement(

@@ -14,6 +14,7 @@ from ..zoo.config import AbstractConfig
 from .check_sections import (
     NEARLY_ALL,
     coverages_of,
+    left_out,
     of_calibration,
     of_coverage,
     of_importance,
@@ -35,7 +36,7 @@ from .diagnostics import (
 from .findings import Report, Section
 from .posterior import GROUPS, Observations, posterior
 from .progress import stage_progress
-from .refinement import refine
+from .refinement import coordinates_of, refine
 
 if TYPE_CHECKING:
     import arviz
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Budget", "check"]
 
 _OF_REPAIR = ("posterior", "sample_stats", "constant_data")
+_STEPS, _WIDE = 400, 200
 _VERDICTS = {
     "good": "Good: use the posterior as it is",
     "resample": "Use with resampling: run.posterior(data, resample=True)",
@@ -61,7 +63,8 @@ class Budget(AbstractConfig):
         draws: Number of draws of each.
         simulations: Number of data that calibration simulates; 0 leaves it out.
         refine: Number of steps of refinement that are tried where the guide alone is not enough; 0
-            leaves that out.
+            leaves that out. None: 400, unless a datum has more than 200 numbers to be moved, which
+            would take hours.
         reference: Number of data whose posterior is also drawn by Markov chains; 0 leaves that out.
             A minute for two data of a small model; two sequences of digits took 1.3 s of processor
             time a step, and there are a thousand.
@@ -70,13 +73,14 @@ class Budget(AbstractConfig):
     data: int = 64
     draws: int = 500
     simulations: int = 300
-    refine: int = 400
+    refine: int | None = None
     reference: int = 0
 
     def check(self) -> None:
         """Refuse numbers that leave nothing to look at."""
         for name, least in {"data": 2, "draws": 25, "refine": 0, "reference": 0}.items():
-            self.require(getattr(self, name) >= least, name, f"at least {least}")
+            value = getattr(self, name)
+            self.require(value is None or value >= least, name, f"at least {least}")
         enough = self.simulations == 0 or self.simulations >= 10
         self.require(enough, "simulations", "0, or at least 10")
 
@@ -113,7 +117,7 @@ def check(
     """
     budget = budget or Budget()
     some = _first(data, budget.data)
-    stages = 1 + sum(map(bool, (budget.simulations, budget.refine, budget.reference)))
+    stages = 1 + sum(map(bool, (budget.simulations, budget.refine != 0, budget.reference)))
     with stage_progress(stages, enabled=progress) as begin:
         begin("drawing")
         idata = _drawn(run, run.guide, some, budget, seed, GROUPS)
@@ -132,12 +136,17 @@ def check(
         judged = [each for each in (calibration, *coverages.values()) if each is not None]
         level = _level(importance, concerned=any(each.concerns for each in judged))
         guides, sections = {"guide": run.guide}, [of_importance(importance)]
-        if level == "bad" and budget.refine:
-            begin("refining")
-            refined = refine(run.model, run.guide, some, steps=budget.refine, seed=seed)
-            guides["refined guide"] = refined
-            repaired = _drawn(run, refined, some, budget, seed, _OF_REPAIR)
-            sections.append(of_refinement(importance, coverages, repaired, budget.refine, seed))
+        steps = _STEPS if budget.refine is None else budget.refine
+        if level == "bad" and steps:
+            size = coordinates_of(run.model, run.guide, some)
+            if budget.refine is None and size > _WIDE:
+                sections.append(left_out(size, steps))
+            else:
+                begin("refining")
+                refined = refine(run.model, run.guide, some, steps=steps, seed=seed)
+                guides["refined guide"] = refined
+                repaired = _drawn(run, refined, some, budget, seed, _OF_REPAIR)
+                sections.append(of_refinement(importance, coverages, repaired, steps, seed))
         if calibration is not None:
             sections.append(of_calibration(calibration))
         sections += [of_coverage(name, coverage) for name, coverage in coverages.items()]

@@ -29,7 +29,7 @@ from .metrics.particles import check_batch, evaluation, particle_chunks, unwrapp
 from .refined_guide import RefinedGuide
 from .sampler import Densities, Sampler
 
-__all__ = ["refine"]
+__all__ = ["coordinates_of", "refine"]
 
 _DRAWS = 100  # that tell the mean and deviation of coordinates, and what was gained
 
@@ -91,6 +91,24 @@ def refine(
         with deferred_checks():
             refined.keep(_elbo(sampler, batches) - elbo)
     return refined
+
+
+def coordinates_of(
+    model: nn.Module, guide: nn.Module, data: Observations | Mapping[str, Tensor]
+) -> int:
+    """Return how many numbers of each datum `refine` would move; time grows with their square.
+
+    Args:
+        model: A Pyro model.
+        guide: Its guide.
+        data: A split, or observed tensors by name; the first data are enough.
+    """
+    with evaluation(model, guide, seed=0):
+        rows = data if isinstance(data, Mapping) else data.batch(torch.arange(min(2, len(data))))
+        batch = check_batch({name: tensor[:2] for name, tensor in rows.items()}, model)
+        sampler = Sampler(model, guide, batch)
+        latents = local_latents(sampler, sampler.draw(batch, 1).guide)
+    return max((latent.where.stop for latent in latents.values()), default=0)
 
 
 def _check(*, steps: int, batch_size: int, particles: int, learning_rate: float) -> None:

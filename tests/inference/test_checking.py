@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from mutoscope.inference import Run, check
+from mutoscope.inference import Run, check, checking
 from mutoscope.inference.check_sections import coverages_of, of_speeds
 from mutoscope.inference.checking import Budget
 from mutoscope.inference.findings import Report
@@ -93,6 +93,20 @@ def test_speeds_are_shown_and_covered_in_the_units_of_the_truth():
 
 
 @pytest.mark.slow
+def test_refinement_of_very_many_numbers_is_left_out_unless_asked_for(monkeypatch):
+    monkeypatch.setattr(checking, "_WIDE", 3)
+    few = {"data": 10, "draws": 100, "simulations": 0}
+    section = next(
+        s
+        for s in report_of(narrowed=0.5, budget=Budget(**few)).sections
+        if s.title == "Would refinement help?"
+    )
+    assert section.words.startswith("Not tried: each datum has 8 numbers")
+    asked = report_of(narrowed=0.5, budget=Budget(**few, refine=2))
+    section = next(s for s in asked.sections if s.title == "Would refinement help?")
+    assert "Not tried" not in section.words
+
+
 def test_chains_tell_how_far_the_guide_is_from_them_and_how_far_the_refined_one():
     budget = Budget(data=10, draws=400, simulations=0, refine=150, reference=2)
     report = report_of(narrowed=0.5, budget=budget)
