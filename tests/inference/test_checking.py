@@ -92,7 +92,6 @@ def test_speeds_are_shown_and_covered_in_the_units_of_the_truth():
     assert list(section.figures) == ["Speeds"]
 
 
-@pytest.mark.slow
 def test_refinement_of_very_many_numbers_is_left_out_unless_asked_for(monkeypatch):
     monkeypatch.setattr(checking, "_WIDE", 3)
     few = {"data": 10, "draws": 100, "simulations": 0}
@@ -107,6 +106,7 @@ def test_refinement_of_very_many_numbers_is_left_out_unless_asked_for(monkeypatc
     assert "Not tried" not in section.words
 
 
+@pytest.mark.slow
 def test_chains_tell_how_far_the_guide_is_from_them_and_how_far_the_refined_one():
     budget = Budget(data=10, draws=400, simulations=0, refine=150, reference=2)
     report = report_of(narrowed=0.5, budget=budget)
