@@ -169,9 +169,10 @@ def test_intervals_of_weights_hold_the_truth(seed):
 
 @pytest.mark.parametrize("heads", ["laplace", "horseshoe", "map", "bilevel"])
 def test_other_heads_find_the_factors_of_numbers(heads):
+    """Laplace heads had 0.84, 0.85 and 0.80 on three seeds; on seed 0, the others 0.90 or more."""
     options = (("heads", heads),)
     if heads in ("map", "bilevel"):
         options = (("variant", heads), ("heads", "laplace"))
     found, matched = scores(0, options, NUMBERS)
-    assert found >= 0.80  # as of each seed of the default heads
+    assert found >= 0.80
     assert matched.score >= 0.95
