@@ -93,9 +93,13 @@ class AbstractHeads(nn.Module):
         """Draw the heads, inside the plate of tasks."""
         raise NotImplementedError
 
+    def posterior(self, points: LabelledPoints) -> Heads:
+        """Return the posteriors of weights and biases, where these are Normals or points."""
+        raise NotImplementedError
+
     def means(self, points: LabelledPoints) -> Float[Tensor, "task output coefficient"]:
         """Return mean weights and, as the last coefficient, biases."""
-        raise NotImplementedError
+        return self.posterior(points).mean
 
     def used(self, points: LabelledPoints) -> Bool[Tensor, "task output"]:
         """Return which outputs each task uses."""
@@ -164,10 +168,6 @@ class NormalHeads(AbstractHeads):
 
         return _posterior(self, points, precision)
 
-    def means(self, points: LabelledPoints) -> Float[Tensor, "task output coefficient"]:
-        """Return mean weights and biases."""
-        return self.posterior(points).mean
-
     def draw(self, points: LabelledPoints) -> None:
         """Draw weights and biases of an output together."""
         with torch.no_grad():  # the best has no slope
@@ -212,10 +212,6 @@ class HorseshoeHeads(AbstractHeads):
 
         return _posterior(self, points, precision)
 
-    def means(self, points: LabelledPoints) -> Float[Tensor, "task output coefficient"]:
-        """Return mean weights and biases."""
-        return self.posterior(points).mean
-
     def draw(self, points: LabelledPoints) -> None:
         """Draw spreads, and weights and biases of an output together."""
         used = self.used(points)
@@ -244,7 +240,7 @@ class SpikyHeads(AbstractHeads):
         """Draw how many tasks use each feature."""
         pyro.sample("inclusion", self.inclusion_posterior().to_event(1))
 
-    def posterior(
+    def gates_and_slabs(
         self, points: LabelledPoints
     ) -> tuple[Float[Tensor, "task output coefficient"], Heads]:
         """Return the log-odds that weights are on, and what they are then; the bias always is."""
@@ -258,14 +254,14 @@ class SpikyHeads(AbstractHeads):
 
     def means(self, points: LabelledPoints) -> Float[Tensor, "task output coefficient"]:
         """Return mean weights and biases."""
-        gate, heads = self.posterior(points)
+        gate, heads = self.gates_and_slabs(points)
         return torch.sigmoid(gate) * heads.mean
 
     def draw(self, points: LabelledPoints) -> None:
         """Draw weights, which may be zero, and biases."""
         used = self.used(points)
         with torch.no_grad():
-            gate, heads = self.posterior(points)
+            gate, heads = self.gates_and_slabs(points)
             width = heads.covariance.diagonal(dim1=-2, dim2=-1).sqrt()
         slab = Normal(heads.mean[..., :-1], width[..., :-1])
         spiky = SpikeAndSlab(gate[..., :-1], slab)
@@ -316,10 +312,6 @@ class PointHeads(AbstractHeads):
         weight, bias = proximal.solve(prices, ridge, self._rounds, self.traced)
         mean = torch.cat([weight, bias.unsqueeze(-1)], -1)
         return Heads(mean, torch.zeros_like(mean).unsqueeze(-1).expand(*mean.shape, mean.shape[-1]))
-
-    def means(self, points: LabelledPoints) -> Float[Tensor, "task output coefficient"]:
-        """Return weights and biases."""
-        return self.posterior(points).mean
 
     def draw(self, points: LabelledPoints) -> None:
         """Draw nothing: weights and biases are points."""

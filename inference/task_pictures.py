@@ -45,10 +45,11 @@ def draw_pictures(
         folder: Where the files go.
     """
     from .plots import plot_few_shot, plot_heads, plot_importance, plot_training, plot_use
+    from .plots.use import USE
 
     folder.mkdir(parents=True, exist_ok=True)
     _save(plot_training(run.history), folder / "training.png")
-    if any(name.startswith("use of ") for row in run.history for name in row):
+    if any(name.startswith(USE) for row in run.history for name in row):
         _save(plot_use(run.history), folder / "use.png")
     drawn, names = heads_of(idata, split), names_of_tasks(idata, split)
     order = _shown(names)

@@ -10,10 +10,10 @@ from ...zoo.errors import DataError
 from .style import COLOURS, TRUTH, label_ends, new_figure, styled
 from .training import history_columns
 
-__all__ = ["plot_use"]
+__all__ = ["USE", "plot_use"]
 
 _HEIGHT = 2.8
-_USE, _SKILL = "use of ", "skill"
+USE, _SKILL = "use of ", "skill"  # how names of columns begin
 _LEAST = 0.01  # of all use, that a feature in use has
 
 
@@ -28,8 +28,8 @@ def plot_use(
     Features that are out of use in the end are grey and have no name.
 
     Args:
-        history: That of a run whose guide watches use, as `SparseSharedFeaturesGuide` does: columns
-            by name, or rows of such columns: `step`, `use of ...` and `skill ...`.
+        history: That of a run whose guide is `watched` for these: columns by name, or rows of such
+            columns: `step`, `use of ...` and, if it is known, `skill ...`.
         names: Of the features, in the order of their columns; None: as the columns say.
 
     Raises:
@@ -38,11 +38,11 @@ def plot_use(
     """
     columns = history_columns(history)
     steps = columns["step"]
-    uses = {name.removeprefix(_USE): v for name, v in columns.items() if name.startswith(_USE)}
+    uses = {name.removeprefix(USE): v for name, v in columns.items() if name.startswith(USE)}
     names = list(uses if names is None else names)
     if not uses or len(names) != len(uses):
         raise DataError(
-            f"Found {len(uses)} columns that begin with {_USE!r}, and {len(names)} names; expected "
+            f"Found {len(uses)} columns that begin with {USE!r}, and {len(names)} names; expected "
             "one or more, and as many names. Train with a guide that watches use and held-out data."
         )
     skills = [values for name, values in columns.items() if name.startswith(_SKILL)]

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor
 
 from ..errors import DataError
@@ -132,11 +133,25 @@ class LabelledTasks:
             return 1
         return max(1, *(kind for kind in (1, *self.kinds.values()) if kind != 2))
 
-    def scaled(self, inputs: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """Return points in the unit of the file that tasks are made of, as models take them."""
+    def scaled(self, inputs: Shaped[np.ndarray | Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Return points in the units of the file that tasks are made of as models take them.
+
+        Args:
+            inputs: Points, their columns in the order of the file; each of the shape `input_shape`.
+
+        Raises:
+            DataError: Points have another number of columns.
+        """
+        points = torch.as_tensor(inputs)
+        points = points if points.is_floating_point() else points.float()
+        if points.shape[points.ndim - len(self.input_shape) :] != self.input_shape:
+            raise DataError(
+                f"Found points of shape {tuple(points.shape)}, but each of {self.name} is of shape "
+                f"{self.input_shape}. Give the columns of its file that are no labels."
+            )
         if self._scaling is None:
-            return inputs
-        return (inputs - self._scaling.mean.to(inputs)) / self._scaling.scale.to(inputs)
+            return points
+        return (points - self._scaling.mean.to(points)) / self._scaling.scale.to(points)
 
     def _tasks(self, part: LabelledPoints, count: int, generator: Generator) -> TaskSplit:
         draw = self._of_one if self.support_sizes is None else self._of_several

@@ -168,7 +168,11 @@ def test_labels_of_a_table_are_no_factors_and_its_own_rows_can_be_given_to_model
     truth = data.test.truth
     assert truth.factor_value is None
     assert torch.equal(truth.support.sum(1), torch.ones(200, dtype=torch.long))
-    assert data.scaled(torch.tensor(rows)).std(0).numpy() == pytest.approx(1, abs=0.1)
+    scaled = data.scaled(rows)  # of NumPy
+    assert scaled.std(0).numpy() == pytest.approx(1, abs=0.1)
+    torch.testing.assert_close(data.scaled(torch.tensor(rows)), scaled)
+    with pytest.raises(DataError, match="each of own is of shape"):
+        data.scaled(rows[:, :1])
     assert data.label_scales.keys() == {"size"}
     mean, scale = data.label_scales["size"]
     batch = data.train.observations
