@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.ensemble import GradientBoostingClassifier
 
 from mutoscope.inference.metrics import (
     dci,
@@ -42,6 +43,16 @@ PERFECT = (
     "R²",
     "IRS",
 )
+
+
+def test_importances_that_are_below_zero_by_rounding_are_zero(monkeypatch):
+    found = GradientBoostingClassifier.feature_importances_.fget
+    rounded = property(lambda self: found(self) - 1e-18)
+    monkeypatch.setattr(GradientBoostingClassifier, "feature_importances_", rounded)
+    codes = np.random.default_rng(0).random((90, 3))
+    codes[:, 2] = 0.0  # never chosen by a tree
+    scores = dci(codes, (codes[:, :2] > 0.5).astype(int), trees=3)
+    assert (scores.importance[2] == 0).all()
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])

@@ -174,6 +174,8 @@ def test_labels_of_a_table_are_no_factors_and_its_own_rows_can_be_given_to_model
     with pytest.raises(DataError, match="each of own is of shape"):
         data.scaled(rows[:, :1])
     assert data.label_scales.keys() == {"size"}
+    path.write_text("\n".join(["a,b,label:c", *(f"{a},{b},{a}" for a, b in rows)]))
+    assert open_tasks(str(path), points=20, num_tasks=3).test.truth.factor_value is None
     mean, scale = data.label_scales["size"]
     batch = data.train.observations
     task = int((batch["classes"] == 0).nonzero()[0, 0])
